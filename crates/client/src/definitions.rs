@@ -1,0 +1,48 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use twinfold_model::{FeatureGroup, FeatureGroupId, QuarantinedRecord, ResourceState, SchemaId};
+
+use crate::Result;
+
+/// A feature group as writers and consumers need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupDefinition {
+    pub group: FeatureGroup,
+    pub state: ResourceState,
+    /// The schema that writers use now.
+    pub schema: SchemaId,
+}
+
+/// The schema that a record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterSchema {
+    pub id: SchemaId,
+    /// Whose rows it describes.
+    pub group: FeatureGroupId,
+    pub avro_json: String,
+}
+
+/// What consumers and readers need of the registry.
+///
+/// Guarantees: a definition is never older than the sequence that [`changes`](Self::changes) shows;
+/// a schema never changes once it is known.
+#[async_trait]
+pub trait Definitions: Debug + Send + Sync {
+    /// The group, or [`Error::NotFound`](crate::Error::NotFound) with what there is instead.
+    async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>>;
+
+    /// Every group, in any state.
+    async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>>;
+
+    /// `None` when no schema has this id.
+    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>>;
+
+    /// The sequence of the newest change; it moves with every change of a definition or state.
+    fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Keeps records that cannot be applied. Reporting one twice keeps one.
+    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()>;
+}

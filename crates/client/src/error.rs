@@ -1,0 +1,116 @@
+use twinfold_model::{FeatureGroupId, QuarantinedRecord};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whose doing a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    Caller,
+    Dependency,
+    Us,
+}
+
+/// What can go wrong between a caller and the platform.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A definition or a value is wrong.
+    #[error(transparent)]
+    Invalid(#[from] twinfold_model::Error),
+    #[error("{what} `{name}` does not exist{hint}")]
+    NotFound {
+        what: &'static str,
+        name: String,
+        /// Empty, or what there is instead, beginning with "; ".
+        hint: String,
+    },
+    #[error("{what} `{name}` already exists{hint}")]
+    AlreadyExists {
+        what: &'static str,
+        name: String,
+        hint: String,
+    },
+    #[error("{what} `{name}` is in use: {reason}")]
+    InUse {
+        what: &'static str,
+        name: String,
+        reason: String,
+    },
+    #[error("feature group `{group}` is not ready: {reason}")]
+    NotReady { group: String, reason: String },
+    #[error("{action} did not finish within {seconds} s: {state}")]
+    Timeout {
+        action: &'static str,
+        seconds: f64,
+        state: String,
+    },
+    #[error("{} of the rows inserted into `{group}` were quarantined; the first: {}", records.len(), first_reason(.records))]
+    Quarantined {
+        group: FeatureGroupId,
+        records: Vec<QuarantinedRecord>,
+    },
+    /// A vector was asked for strictly and a row is not there.
+    #[error("feature group `{group}` has no row for {key}: {presence}")]
+    MissingRow {
+        group: FeatureGroupId,
+        key: String,
+        presence: &'static str,
+    },
+    #[error("{what} is in use by another process: {path}")]
+    Locked { what: &'static str, path: String },
+    #[error("the platform is closed")]
+    Closed,
+    /// A store failed; the message names it and the place.
+    #[error("{what}: {source}")]
+    Dependency {
+        what: &'static str,
+        retry: bool,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    pub fn dependency(
+        what: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Dependency {
+            what,
+            retry: true,
+            source: source.into(),
+        }
+    }
+
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::InUse { .. }
+            | Self::Quarantined { .. }
+            | Self::MissingRow { .. }
+            | Self::Locked { .. }
+            | Self::Closed => Fault::Caller,
+            Self::NotReady { .. } | Self::Timeout { .. } | Self::Dependency { .. } => {
+                Fault::Dependency
+            }
+            Self::Internal(_) => Fault::Us,
+        }
+    }
+
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::NotReady { .. } | Self::Timeout { .. } => true,
+            Self::Dependency { retry, .. } => *retry,
+            _ => false,
+        }
+    }
+}
+
+fn first_reason(records: &[QuarantinedRecord]) -> String {
+    records.first().map_or_else(String::new, |record| {
+        format!("{} at {}: {}", record.code, record.position, record.reason)
+    })
+}

@@ -1,0 +1,20 @@
+//! The platform seen from outside: definitions, rows in, rows out.
+//!
+//! [`Platform`] is everything the SDK does; embedded and remote platforms implement it and nothing
+//! else differs. [`Definitions`] is the little that consumers and readers need of the registry.
+//! [`Writer`] encodes rows and appends them to the topic; it knows no service.
+
+mod definitions;
+mod error;
+mod platform;
+mod receipt;
+mod writer;
+
+pub use definitions::{Definitions, GroupDefinition, WriterSchema};
+pub use error::{Error, Fault, Result};
+pub use platform::{
+    BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
+    Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
+};
+pub use receipt::{Receipt, WaitTarget};
+pub use writer::{OnProgress, Writer};

@@ -1,0 +1,41 @@
+use std::fmt::Write as _;
+
+use twinfold_model::{FeatureGroupId, Offset, Positions};
+
+/// Proof that rows are in the topic, and what to wait for until they are in the stores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    pub group: FeatureGroupId,
+    /// A UUID, also carried by every record.
+    pub ingestion_id: [u8; 16],
+    pub rows: u64,
+    /// Per partition, the offset of the first record of this ingestion.
+    pub start: Positions,
+    /// Per partition, the first offset after the last record of this ingestion.
+    pub end: Positions,
+}
+
+impl Receipt {
+    /// The ingestion id in the usual form of a UUID.
+    pub fn ingestion_id(&self) -> String {
+        uuid::Uuid::from_bytes(self.ingestion_id).to_string()
+    }
+
+    /// The partitions and offsets in one line, for people.
+    pub fn positions_text(&self) -> String {
+        let mut text = String::new();
+        for (partition, end) in self.end.iter() {
+            let start = self.start.get(partition).unwrap_or(Offset::ZERO);
+            let space = if text.is_empty() { "" } else { " " };
+            let _infallible = write!(text, "{space}{}:{}-{}", partition.0, start.0, end.0);
+        }
+        text
+    }
+}
+
+/// Which stores a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitTarget {
+    pub online: bool,
+    pub offline: bool,
+}

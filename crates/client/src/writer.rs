@@ -1,0 +1,226 @@
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use twinfold_model::{EventTime, FeatureGroupId, Offset, Operation, PartitionId, Positions};
+use twinfold_store_topic::{Append, NewRecord, TopicStore};
+use twinfold_wire::record::{self, Encoder, Headers};
+use twinfold_wire::row::{self, KeyEncoder};
+
+use crate::{Definitions, Error, GroupDefinition, Receipt, Result};
+
+/// Hears how many rows of an insert are in the topic so far.
+pub type OnProgress<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// Rows are encoded and appended in slices of at most this many, so that memory stays bounded and
+/// consumers can start before the last row is encoded.
+const SLICE_ROWS_MAX: usize = 8_192;
+/// A block of one partition is closed when it holds this many bytes of values.
+const BLOCK_BYTES_MAX: usize = 4 << 20;
+
+/// Encodes rows and appends them to their group's topic, partitioned by key.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    topics: Arc<dyn TopicStore>,
+    definitions: Arc<dyn Definitions>,
+}
+
+impl Writer {
+    pub fn new(topics: Arc<dyn TopicStore>, definitions: Arc<dyn Definitions>) -> Self {
+        Self {
+            topics,
+            definitions,
+        }
+    }
+
+    /// Checks every row, then appends all. See [`Ingestion::insert`](crate::Ingestion::insert).
+    pub async fn insert(
+        &self,
+        id: &FeatureGroupId,
+        batches: Vec<RecordBatch>,
+        now: EventTime,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        let definition = self.definitions.group(id).await?;
+        let rows = check(&batches, |batch, first_row| {
+            record::coerce(batch, &definition.group, first_row)
+        })?;
+        let headers = Headers {
+            operation: Operation::Upsert,
+            ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
+            // Groups with an event-time feature carry the time in the row itself.
+            event_time: definition.group.event_time().is_none().then_some(now),
+        };
+        self.append(&definition, rows, headers, on_progress).await
+    }
+
+    /// Appends a delete for each key. See [`Ingestion::delete`](crate::Ingestion::delete).
+    pub async fn delete(
+        &self,
+        id: &FeatureGroupId,
+        keys: Vec<RecordBatch>,
+        at: EventTime,
+    ) -> Result<Receipt> {
+        let definition = self.definitions.group(id).await?;
+        let rows = check(&keys, |batch, first_row| {
+            record::coerce_keys(batch, &definition.group, first_row)
+        })?;
+        let headers = Headers {
+            operation: Operation::Delete,
+            ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
+            event_time: Some(at),
+        };
+        self.append(&definition, rows, headers, &|_| ()).await
+    }
+
+    async fn append(
+        &self,
+        definition: &GroupDefinition,
+        batches: Vec<RecordBatch>,
+        headers: Headers,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        let group = &definition.group;
+        let topic = group.id().resource_name();
+        let mut slices = SliceEncoder::new(definition, headers.clone())?;
+        let mut receipt = Receipt {
+            group: group.id().clone(),
+            ingestion_id: headers.ingestion_id.unwrap_or_default(),
+            rows: 0,
+            start: Positions::new(),
+            end: Positions::new(),
+        };
+        for batch in batches {
+            for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
+                let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));
+                let appends = slices.encode(&slice)?;
+                let appended = self
+                    .topics
+                    .append(&topic, appends)
+                    .await
+                    .map_err(log_failed)?;
+                for block in appended {
+                    note(&mut receipt, block.partition, block.first, block.count);
+                }
+                on_progress(receipt.rows);
+            }
+        }
+        self.topics.sync(&topic).await.map_err(log_failed)?;
+        Ok(receipt)
+    }
+}
+
+fn note(receipt: &mut Receipt, partition: PartitionId, first: Offset, count: u64) {
+    if receipt.start.get(partition).is_none() {
+        receipt.start.advance(partition, first);
+    }
+    receipt.end.advance(partition, first.plus(count));
+    receipt.rows += count;
+}
+
+fn log_failed(error: twinfold_store_topic::Error) -> Error {
+    Error::dependency("topic", error)
+}
+
+/// Applies `coerce` to every batch, with row numbers that count through all of them.
+fn check(
+    batches: &[RecordBatch],
+    coerce: impl Fn(&RecordBatch, u64) -> twinfold_model::Result<RecordBatch>,
+) -> Result<Vec<RecordBatch>> {
+    let mut first_row = 0;
+    let mut checked = Vec::with_capacity(batches.len());
+    for batch in batches {
+        checked.push(coerce(batch, first_row)?);
+        first_row += batch.num_rows() as u64;
+    }
+    Ok(checked)
+}
+
+/// Turns slices of rows into blocks per partition.
+struct SliceEncoder {
+    keys: KeyEncoder,
+    encoder: Encoder,
+    headers: Headers,
+    partitions: u32,
+}
+
+impl SliceEncoder {
+    fn new(definition: &GroupDefinition, headers: Headers) -> Result<Self> {
+        let group = &definition.group;
+        Ok(Self {
+            keys: KeyEncoder::new(group),
+            encoder: Encoder::new(group, definition.schema).map_err(encoding_failed)?,
+            headers,
+            partitions: group.partitions(),
+        })
+    }
+
+    fn encode(&mut self, slice: &RecordBatch) -> Result<Vec<Append>> {
+        let keys = self.keys.encode(slice).map_err(encoding_failed)?;
+        let rows = self.encoder.encode(slice).map_err(encoding_failed)?;
+        let mut blocks = Blocks::new(self.partitions, slice.num_rows(), &self.headers);
+        for index in 0..rows.len() {
+            let key = keys.key(index);
+            let partition = row::partition(&key, self.partitions);
+            let value = rows.row(index);
+            blocks.push(partition, NewRecord { key, value });
+        }
+        Ok(blocks.finish())
+    }
+}
+
+fn encoding_failed(error: impl std::fmt::Display) -> Error {
+    Error::Internal(format!(
+        "rows that passed the check could not be encoded: {error}"
+    ))
+}
+
+/// One open block per partition; full ones are set aside in order.
+struct Blocks<'a> {
+    open: Vec<(Vec<NewRecord>, usize)>,
+    full: Vec<Append>,
+    headers: &'a Headers,
+    rows_expected: usize,
+}
+
+impl<'a> Blocks<'a> {
+    fn new(partitions: u32, rows: usize, headers: &'a Headers) -> Self {
+        let rows_expected = rows / partitions as usize + 1;
+        let open = (0..partitions).map(|_| (Vec::with_capacity(rows_expected), 0));
+        Self {
+            open: open.collect(),
+            full: Vec::new(),
+            headers,
+            rows_expected,
+        }
+    }
+
+    fn push(&mut self, partition: PartitionId, record: NewRecord) {
+        let (records, bytes) = &mut self.open[partition.0 as usize];
+        *bytes += record.value.len();
+        records.push(record);
+        if *bytes >= BLOCK_BYTES_MAX {
+            let records = std::mem::replace(records, Vec::with_capacity(self.rows_expected));
+            *bytes = 0;
+            self.full.push(self.block(partition, records));
+        }
+    }
+
+    fn block(&self, partition: PartitionId, records: Vec<NewRecord>) -> Append {
+        Append {
+            partition,
+            headers: self.headers.clone(),
+            records,
+        }
+    }
+
+    fn finish(mut self) -> Vec<Append> {
+        let open = std::mem::take(&mut self.open);
+        let mut appends = std::mem::take(&mut self.full);
+        for (partition, (records, _)) in (0..).map(PartitionId).zip(open) {
+            if !records.is_empty() {
+                appends.push(self.block(partition, records));
+            }
+        }
+        appends
+    }
+}

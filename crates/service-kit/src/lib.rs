@@ -1,0 +1,13 @@
+//! What every process needs and no domain knows: a clock, named tasks, configuration, telemetry.
+//!
+//! Knows no crate of the domain, so that everything may stand on it. The only place that reads the
+//! clock, spawns tasks or looks at the environment. The entry type is [`TaskGroup`].
+
+pub mod clock;
+pub mod config;
+pub mod task_group;
+pub mod telemetry;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{ConfigErrors, Env, Strings};
+pub use task_group::{Task, TaskError, TaskGroup};

@@ -1,0 +1,21 @@
+//! What tests and benchmarks share: feature groups, rows with seeds, strategies, waiting.
+//!
+//! A dev-dependency only. Knows `model` and Arrow, so that every other crate can use it; what is
+//! wrong panics, because it is wrong in a test. Start with [`groups`] and [`rows()`].
+
+pub mod groups;
+pub mod rows;
+pub mod strategies;
+mod wait;
+
+pub use groups::{all_types_group, bench_group, group, weather_group};
+pub use rows::{array, arrow_schema, batch, bench_rows, rows};
+pub use wait::eventually;
+
+/// A folder that is removed when the value is dropped.
+pub fn temp_dir() -> tempfile::TempDir {
+    tempfile::Builder::new()
+        .prefix("twinfold-test-")
+        .tempdir()
+        .expect("a temporary folder can be made")
+}

@@ -1,0 +1,12 @@
+//! Every byte that leaves a process, encoded and decoded side by side, versioned.
+//!
+//! `record` is the row on the topic, `row` the key and value of an online row, `rest` the JSON bodies.
+//! No I/O, no clock. Golden files in `golden/` hold examples of each version; bytes written once stay
+//! readable for ever. The formats are described in `docs/wire-format.md`.
+
+mod error;
+pub mod record;
+pub mod rest;
+pub mod row;
+
+pub use error::{Error, Result};

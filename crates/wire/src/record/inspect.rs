@@ -1,0 +1,175 @@
+use twinfold_model::{EventTime, FeatureGroup};
+
+use super::plan::{RecordPlan, Slot, Step};
+use super::sink::{Ignore, Sink};
+use super::{Cursor, Defect, walk};
+use crate::Result;
+use crate::row::{KeySink, begin_key};
+
+/// Validates records of one writer and derives their entity key and event time, in one forward walk
+/// that allocates nothing.
+#[derive(Debug)]
+pub struct Inspector {
+    plan: RecordPlan,
+    /// Steps that hold the key, in the order of the key.
+    key_steps: Vec<usize>,
+    /// Per step, its place in the key and whether it is the event time.
+    marks: Vec<Mark>,
+    event_time_step: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    None,
+    Key(usize),
+    EventTime,
+    KeyAndEventTime(usize),
+}
+
+/// Keys of up to this many features are found without an allocation.
+const KEY_FEATURES_ON_STACK: usize = 16;
+
+impl Inspector {
+    pub fn compile(writer_avro_json: &str, group: &FeatureGroup) -> Result<Self> {
+        let plan = RecordPlan::for_group(writer_avro_json, group)?;
+        let step_of = |wanted: usize| {
+            plan.steps
+                .iter()
+                .position(|step| matches!(step, Step::Read(index, _) if *index == wanted))
+        };
+        // `for_group` has refused writers that lack one of these.
+        let key_steps: Vec<usize> = group
+            .primary_key()
+            .iter()
+            .filter_map(|index| step_of(*index))
+            .collect();
+        let event_time_step = group.event_time().and_then(step_of);
+        let marks = (0..plan.steps.len())
+            .map(|step| {
+                let place = key_steps.iter().position(|key_step| *key_step == step);
+                match (place, event_time_step == Some(step)) {
+                    (None, false) => Mark::None,
+                    (None, true) => Mark::EventTime,
+                    (Some(place), false) => Mark::Key(place),
+                    (Some(place), true) => Mark::KeyAndEventTime(place),
+                }
+            })
+            .collect();
+        Ok(Self {
+            plan,
+            key_steps,
+            marks,
+            event_time_step,
+        })
+    }
+
+    /// Checks the whole body, appends its canonical key to `key`, and gives its event time when the
+    /// group has an event-time feature. On a defect `key` is as it was.
+    pub fn inspect(&self, body: &[u8], key: &mut Vec<u8>) -> Result<Option<EventTime>, Defect> {
+        let mut on_stack = [Cursor::new(&[]); KEY_FEATURES_ON_STACK];
+        let mut on_heap;
+        let keys = match on_stack.get_mut(..self.key_steps.len()) {
+            Some(keys) => keys,
+            None => {
+                on_heap = vec![Cursor::new(&[]); self.key_steps.len()];
+                on_heap.as_mut_slice()
+            }
+        };
+        let found = self.walk(body, keys)?;
+        let mut event_time = TimeSink(None);
+        if let (Some(step), Some(mut cursor)) = (self.event_time_step, found) {
+            self.read(step, &mut cursor, &mut event_time)?;
+        }
+        let start = key.len();
+        begin_key(key);
+        for (step, cursor) in self.key_steps.iter().zip(keys) {
+            if let Err(defect) = self.read(*step, cursor, &mut KeySink(key)) {
+                key.truncate(start);
+                return Err(defect);
+            }
+        }
+        Ok(event_time.0)
+    }
+
+    /// The key of a delete. The whole body is checked, so that every reader of the topic takes or
+    /// refuses the same records; its event time means nothing.
+    pub fn inspect_key(&self, body: &[u8], key: &mut Vec<u8>) -> Result<(), Defect> {
+        self.inspect(body, key).map(drop)
+    }
+
+    /// Checks every value, leaving in `keys` where the key features stand; gives where the event
+    /// time stands.
+    fn walk<'a>(
+        &self,
+        body: &'a [u8],
+        keys: &mut [Cursor<'a>],
+    ) -> Result<Option<Cursor<'a>>, Defect> {
+        let mut event_time = None;
+        let mut cursor = Cursor::new(body);
+        for (index, mark) in self.marks.iter().enumerate() {
+            match *mark {
+                Mark::None => {}
+                Mark::Key(place) => keys[place] = cursor,
+                Mark::EventTime => event_time = Some(cursor),
+                Mark::KeyAndEventTime(place) => {
+                    keys[place] = cursor;
+                    event_time = Some(cursor);
+                }
+            }
+            self.read(index, &mut cursor, &mut Ignore)?;
+        }
+        cursor.finish()?;
+        Ok(event_time)
+    }
+
+    #[inline]
+    fn read<S: Sink>(
+        &self,
+        step: usize,
+        cursor: &mut Cursor<'_>,
+        sink: &mut S,
+    ) -> Result<(), Defect> {
+        self.plan.step(&self.plan.steps[step], cursor, |_| sink)
+    }
+}
+
+impl RecordPlan {
+    /// Walks one field of the top record; a wanted one goes to the sink of its index.
+    #[inline]
+    pub(crate) fn step<'s, S: Sink + 's>(
+        &self,
+        step: &Step,
+        cursor: &mut Cursor<'_>,
+        sink_of: impl FnOnce(usize) -> &'s mut S,
+    ) -> Result<(), Defect> {
+        match step {
+            Step::Skip(node) => self.schema.skip(*node, cursor),
+            Step::Read(index, slot) => self.feature(*index, slot, cursor, sink_of(*index)),
+        }
+    }
+
+    #[inline]
+    fn feature<S: Sink>(
+        &self,
+        index: usize,
+        slot: &Slot,
+        cursor: &mut Cursor<'_>,
+        sink: &mut S,
+    ) -> Result<(), Defect> {
+        walk::read(slot, &self.schema, cursor, sink)
+            .map_err(|defect| defect.in_feature(&self.names[index]))
+    }
+}
+
+/// Takes the event time of a row.
+struct TimeSink(Option<EventTime>);
+
+impl Sink for TimeSink {
+    fn null(&mut self) {}
+    fn date(&mut self, days: i32) {
+        self.0 = Some(EventTime::from_days(days));
+    }
+    fn timestamp(&mut self, micros: i64) {
+        self.0 = Some(EventTime::from_micros(micros));
+    }
+}

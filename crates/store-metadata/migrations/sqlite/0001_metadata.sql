@@ -1,0 +1,71 @@
+-- Times are microseconds since 1970-01-01T00:00:00Z. Bodies are the JSON of wire::rest.
+-- AUTOINCREMENT: the ids of removed rows are never given again.
+
+CREATE TABLE feature_groups (
+    id            INTEGER PRIMARY KEY AUTOINCREMENT,
+    project       TEXT    NOT NULL,
+    name          TEXT    NOT NULL,
+    version       INTEGER NOT NULL,
+    body          TEXT    NOT NULL,
+    state         TEXT    NOT NULL CHECK (state IN ('creating', 'active', 'failed', 'deleting')),
+    state_reason  TEXT,
+    -- Checked at commit, because a group and its first schema are born together.
+    schema_id     INTEGER NOT NULL REFERENCES schemas (id) DEFERRABLE INITIALLY DEFERRED,
+    revision      INTEGER NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    UNIQUE (project, name, version)
+) STRICT;
+
+CREATE TABLE schemas (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    group_id  INTEGER NOT NULL REFERENCES feature_groups (id) ON DELETE CASCADE
+                      DEFERRABLE INITIALLY DEFERRED,
+    avro_json TEXT    NOT NULL,
+    UNIQUE (group_id, avro_json)
+) STRICT;
+
+CREATE TABLE feature_views (
+    project       TEXT    NOT NULL,
+    name          TEXT    NOT NULL,
+    version       INTEGER NOT NULL,
+    body          TEXT    NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    PRIMARY KEY (project, name, version)
+) STRICT, WITHOUT ROWID;
+
+-- A removed dataset keeps its row, so that its version is not given again.
+CREATE TABLE training_datasets (
+    project TEXT    NOT NULL,
+    name    TEXT    NOT NULL,
+    version INTEGER NOT NULL,
+    state   TEXT    NOT NULL CHECK (state IN ('reserved', 'finished', 'removed')),
+    body    TEXT,
+    PRIMARY KEY (project, name, version),
+    CHECK ((state = 'finished') = (body IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE quarantine (
+    group_id          INTEGER NOT NULL REFERENCES feature_groups (id) ON DELETE CASCADE,
+    partition_id      INTEGER NOT NULL,
+    record_offset     INTEGER NOT NULL,
+    record_key        BLOB    NOT NULL,
+    record_value      BLOB    NOT NULL,
+    headers           BLOB    NOT NULL,
+    code              TEXT    NOT NULL,
+    reason            TEXT    NOT NULL,
+    quarantined_at_us INTEGER NOT NULL,
+    replayed_at_us    INTEGER,
+    PRIMARY KEY (group_id, partition_id, record_offset)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX quarantine_open ON quarantine (group_id, partition_id, record_offset)
+    WHERE replayed_at_us IS NULL;
+
+CREATE TABLE changes (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject  TEXT    NOT NULL
+                     CHECK (subject IN ('feature_group', 'feature_view', 'training_dataset')),
+    project  TEXT    NOT NULL,
+    name     TEXT    NOT NULL,
+    version  INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,674 @@
+//! What every backend owes, as cases that run against any of them.
+//!
+//! [`metadata_conformance!`](crate::metadata_conformance) makes one test of each case.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::task::JoinSet;
+use twinfold_model::{
+    DatasetFormat, DatasetSource, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId,
+    FeatureGroupSpec, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
+    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, SchemaId,
+    Selection, TrainingDataset, evolve,
+};
+
+use crate::{Change, ChangeSubject, Error, GroupRecord, MetadataStore};
+
+/// Where a backend under test keeps its data. Opened again, it holds what it held.
+#[async_trait]
+pub trait Place: Send + Sync {
+    async fn open(&self) -> Arc<dyn MetadataStore>;
+}
+
+/// Runs every case as a test of its own; `$place` makes a fresh, empty [`Place`].
+#[macro_export]
+macro_rules! metadata_conformance {
+    ($place:expr) => {
+        $crate::metadata_conformance!($place;
+            a_group_is_created_once_among_racers,
+            the_definition_of_a_revision_is_replaced_once,
+            a_schema_text_has_one_id_within_its_group,
+            schema_ids_are_not_reused,
+            states_move_only_where_they_may,
+            a_feature_view_is_stored_as_it_is,
+            dataset_versions_are_given_once,
+            a_dataset_is_finished_once,
+            every_change_is_in_the_feed_once_and_in_order,
+            quarantine_is_idempotent_and_paged,
+            quarantine_goes_with_its_group,
+            everything_survives_a_reopen,
+        );
+    };
+    ($place:expr; $($case:ident),* $(,)?) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $case() {
+                $crate::conformance::$case(&$place).await;
+            }
+        )*
+    };
+}
+
+const RACERS: usize = 20;
+const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
+
+pub async fn a_group_is_created_once_among_racers(place: &dyn Place) {
+    let store = place.open().await;
+    let mut racers = JoinSet::new();
+    for _ in 0..RACERS {
+        let store = Arc::clone(&store);
+        racers.spawn(async move { store.create_group(&group("a"), "schema", NOW).await });
+    }
+    let answers = racers.join_all().await;
+    let created: Vec<&GroupRecord> = answers.iter().flatten().collect();
+    assert_eq!(created.len(), 1, "{answers:?}");
+    assert_eq!(created[0].state, ResourceState::Creating);
+    let refused = |answer: &&Result<_, Error>| matches!(answer, Err(Error::AlreadyExists { .. }));
+    assert_eq!(
+        answers.iter().filter(refused).count(),
+        RACERS - 1,
+        "{answers:?}"
+    );
+    let stored = store.group(group("a").id()).await.expect("readable");
+    assert_eq!(stored.as_ref(), Some(created[0]));
+}
+
+pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
+    let store = place.open().await;
+    let first = create(&store, "a").await;
+    let mut racers = JoinSet::new();
+    for racer in 0..RACERS {
+        let (store, wider) = (Arc::clone(&store), with_feature(&first.group, racer));
+        let revision = first.revision;
+        racers.spawn(async move {
+            store
+                .update_group(&wider, &format!("schema {racer}"), revision)
+                .await
+        });
+    }
+    let answers = racers.join_all().await;
+    let updated: Vec<&GroupRecord> = answers.iter().flatten().collect();
+    assert_eq!(updated.len(), 1, "{answers:?}");
+    assert!(updated[0].revision > first.revision);
+    let stale = |answer: &&Result<_, Error>| matches!(answer, Err(Error::StaleRevision { .. }));
+    assert_eq!(
+        answers.iter().filter(stale).count(),
+        RACERS - 1,
+        "{answers:?}"
+    );
+    let stored = store.group(first.group.id()).await.expect("readable");
+    assert_eq!(stored.as_ref(), Some(updated[0]));
+    assert_eq!(schemas(&store, first.group.id()).await.len(), 2);
+    let unknown = store.update_group(&group("b"), "schema", 1).await;
+    assert!(
+        matches!(unknown, Err(Error::NotFound { .. })),
+        "{unknown:?}"
+    );
+}
+
+pub async fn a_schema_text_has_one_id_within_its_group(place: &dyn Place) {
+    let store = place.open().await;
+    let first = create(&store, "a").await;
+    let other = create(&store, "b").await;
+    assert_ne!(
+        first.schema, other.schema,
+        "the same text in two groups has two ids"
+    );
+    activate(&store, &first).await;
+
+    let again = store
+        .update_group(&first.group, "schema", first.revision)
+        .await;
+    let again = again.expect("current revision");
+    assert_eq!(again.schema, first.schema);
+    assert_eq!(
+        again.state,
+        ResourceState::Active,
+        "the same schema needs no new tables"
+    );
+
+    let wider = with_feature(&first.group, 1);
+    let changed = store
+        .update_group(&wider, "wider", again.revision)
+        .await
+        .expect("current");
+    assert_eq!(changed.state, ResourceState::Creating);
+    let ids: Vec<SchemaId> = schemas(&store, first.group.id()).await;
+    assert_eq!(ids, [first.schema, changed.schema]);
+    let record = store
+        .schema(changed.schema)
+        .await
+        .expect("readable")
+        .expect("there");
+    assert_eq!(
+        (&record.group, record.avro_json.as_str()),
+        (wider.id(), "wider")
+    );
+}
+
+pub async fn schema_ids_are_not_reused(place: &dyn Place) {
+    let mut seen = BTreeSet::new();
+    for round in 0..3 {
+        // A reopened store must remember too.
+        let store = place.open().await;
+        let record = create(&store, "a").await;
+        assert!(
+            seen.insert(record.schema),
+            "round {round}: {:?} was seen",
+            record.schema
+        );
+        remove(&store, &record).await;
+        assert_eq!(store.schema(record.schema).await.expect("readable"), None);
+        assert_eq!(
+            store.schemas(record.group.id()).await.expect("readable"),
+            []
+        );
+        store.close().await.expect("closes");
+    }
+}
+
+pub async fn states_move_only_where_they_may(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let failed = ResourceState::Failed {
+        reason: "disk full".to_owned(),
+    };
+    for state in [failed.clone(), ResourceState::Active, failed] {
+        store
+            .set_group_state(id, &state, record.revision)
+            .await
+            .expect("allowed");
+        let stored = store.group(id).await.expect("readable").expect("there");
+        assert_eq!(stored.state, state);
+    }
+    let removed = store.remove_group(id).await;
+    assert!(
+        matches!(removed, Err(Error::WrongState { .. })),
+        "{removed:?}"
+    );
+
+    let newer = with_feature(&record.group, 1);
+    let newer = store
+        .update_group(&newer, "wider", record.revision)
+        .await
+        .expect("current");
+    let late = store
+        .set_group_state(id, &ResourceState::Active, record.revision)
+        .await;
+    assert!(matches!(late, Err(Error::StaleRevision { .. })), "{late:?}");
+
+    let deleting = ResourceState::Deleting;
+    store
+        .set_group_state(id, &deleting, newer.revision)
+        .await
+        .expect("allowed");
+    store
+        .set_group_state(id, &deleting, newer.revision)
+        .await
+        .expect("said twice");
+    let back = store
+        .set_group_state(id, &ResourceState::Active, newer.revision)
+        .await;
+    assert!(matches!(back, Err(Error::WrongState { .. })), "{back:?}");
+    let changed = store
+        .update_group(&newer.group, "schema", newer.revision)
+        .await;
+    assert!(
+        matches!(changed, Err(Error::WrongState { .. })),
+        "{changed:?}"
+    );
+    store.remove_group(id).await.expect("deleting");
+    assert_eq!(store.group(id).await.expect("readable"), None);
+    let again = store.remove_group(id).await;
+    assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+}
+
+pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
+    let store = place.open().await;
+    let (first, second) = (view("default", 1), view("default", 2));
+    let elsewhere = view("elsewhere", 1);
+    for view in [&second, &first, &elsewhere] {
+        store.create_view(view, NOW).await.expect("new");
+    }
+    let again = store.create_view(&first, NOW).await;
+    assert!(
+        matches!(again, Err(Error::AlreadyExists { .. })),
+        "{again:?}"
+    );
+    assert_eq!(
+        store.view(&first.id).await.expect("readable"),
+        Some(first.clone())
+    );
+    let of_project = store
+        .views(Some(&first.id.project))
+        .await
+        .expect("readable");
+    assert_eq!(of_project, [first.clone(), second.clone()]);
+    assert_eq!(
+        store.views(None).await.expect("readable"),
+        [first.clone(), second, elsewhere]
+    );
+    store.remove_view(&first.id).await.expect("there");
+    assert_eq!(store.view(&first.id).await.expect("readable"), None);
+    let again = store.remove_view(&first.id).await;
+    assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+}
+
+pub async fn dataset_versions_are_given_once(place: &dyn Place) {
+    let store = place.open().await;
+    let project = project();
+    let mut racers = JoinSet::new();
+    for _ in 0..RACERS {
+        let (store, project) = (Arc::clone(&store), project.clone());
+        racers.spawn(async move { store.reserve_dataset(&project, "fares", None).await });
+    }
+    let given: BTreeSet<u32> = racers
+        .join_all()
+        .await
+        .into_iter()
+        .map(|v| v.expect("free"))
+        .collect();
+    assert_eq!(given, (1..=20).collect());
+
+    let reserve = |version| store.reserve_dataset(&project, "fares", version);
+    assert_eq!(reserve(Some(30)).await.expect("free"), 30);
+    let taken = reserve(Some(30)).await;
+    assert!(
+        matches!(taken, Err(Error::AlreadyExists { .. })),
+        "{taken:?}"
+    );
+    store
+        .remove_dataset(&project, "fares", 30)
+        .await
+        .expect("reserved");
+    let removed = reserve(Some(30)).await;
+    assert!(
+        matches!(removed, Err(Error::AlreadyExists { .. })),
+        "{removed:?}"
+    );
+    assert_eq!(reserve(None).await.expect("free"), 31);
+    let other = store.reserve_dataset(&project, "tips", None).await;
+    assert_eq!(other.expect("free"), 1);
+}
+
+pub async fn a_dataset_is_finished_once(place: &dyn Place) {
+    let store = place.open().await;
+    let project = project();
+    let unreserved = store.put_dataset(&dataset(1)).await;
+    assert!(
+        matches!(unreserved, Err(Error::NotFound { .. })),
+        "{unreserved:?}"
+    );
+    for version in 1..=3 {
+        store
+            .reserve_dataset(&project, "fares", Some(version))
+            .await
+            .expect("free");
+    }
+    let newest = |version| store.dataset(&project, "fares", version);
+    assert_eq!(
+        newest(None).await.expect("readable"),
+        None,
+        "nothing is finished yet"
+    );
+    for version in [2, 1] {
+        store
+            .put_dataset(&dataset(version))
+            .await
+            .expect("reserved");
+    }
+    let again = store.put_dataset(&dataset(1)).await;
+    assert!(
+        matches!(again, Err(Error::AlreadyExists { .. })),
+        "{again:?}"
+    );
+    assert_eq!(newest(None).await.expect("readable"), Some(dataset(2)));
+    assert_eq!(newest(Some(1)).await.expect("readable"), Some(dataset(1)));
+    assert_eq!(newest(Some(3)).await.expect("readable"), None);
+    let all = [dataset(1), dataset(2)];
+    assert_eq!(store.datasets(Some(&project)).await.expect("readable"), all);
+    assert_eq!(store.datasets(None).await.expect("readable"), all);
+    store
+        .remove_dataset(&project, "fares", 2)
+        .await
+        .expect("there");
+    assert_eq!(newest(None).await.expect("readable"), Some(dataset(1)));
+    let again = store.remove_dataset(&project, "fares", 2).await;
+    assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+}
+
+pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
+    let store = place.open().await;
+    assert_eq!(feed(&store).await, []);
+    let record = create(&store, "a").await;
+    let id = record.group.id().clone();
+    activate(&store, &record).await;
+    activate(&store, &record).await;
+    store
+        .create_group(&record.group, "schema", NOW)
+        .await
+        .expect_err("exists");
+    let view = view("default", 1);
+    store.create_view(&view, NOW).await.expect("new");
+    store.create_view(&view, NOW).await.expect_err("exists");
+    store
+        .reserve_dataset(&project(), "fares", None)
+        .await
+        .expect("free");
+    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store
+        .update_group(&record.group, "other", record.revision)
+        .await
+        .expect("current");
+    store.remove_view(&view.id).await.expect("there");
+    store
+        .remove_dataset(&project(), "fares", 1)
+        .await
+        .expect("there");
+    store
+        .set_group_state(&id, &ResourceState::Deleting, record.revision + 1)
+        .await
+        .expect("allowed");
+    store.remove_group(&id).await.expect("deleting");
+
+    let of_group = ChangeSubject::FeatureGroup(id);
+    let of_view = ChangeSubject::FeatureView(view.id);
+    let of_dataset = ChangeSubject::TrainingDataset {
+        project: project(),
+        name: "fares".to_owned(),
+        version: 1,
+    };
+    let changes = feed(&store).await;
+    let subjects: Vec<&ChangeSubject> = changes.iter().map(|change| &change.subject).collect();
+    let wanted = [
+        &of_group,
+        &of_group,
+        &of_view,
+        &of_dataset,
+        &of_group,
+        &of_view,
+        &of_dataset,
+        &of_group,
+        &of_group,
+    ];
+    assert_eq!(subjects, wanted);
+    assert!(
+        changes.is_sorted_by(|a, b| a.sequence < b.sequence),
+        "{changes:?}"
+    );
+    let page = store
+        .changes(changes[1].sequence, 3)
+        .await
+        .expect("readable");
+    assert_eq!(page, changes[2..5]);
+
+    let mut racers = JoinSet::new();
+    for racer in 0..RACERS {
+        let store = Arc::clone(&store);
+        racers.spawn(async move { create(&store, &format!("racer_{racer}")).await });
+    }
+    racers.join_all().await;
+    let after = changes.last().map_or(0, |change| change.sequence);
+    let raced = store.changes(after, usize::MAX).await.expect("readable");
+    let subjects: BTreeSet<String> = raced.iter().map(|c| format!("{:?}", c.subject)).collect();
+    assert_eq!((raced.len(), subjects.len()), (RACERS, RACERS));
+}
+
+pub async fn quarantine_is_idempotent_and_paged(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let records: Vec<_> = [(0, 7), (0, 9), (1, 2), (1, 30), (2, 0)]
+        .map(|(partition, offset)| quarantined(id, partition, offset))
+        .into();
+    store.quarantine(&records[2..]).await.expect("group exists");
+    let other_words = QuarantinedRecord {
+        reason: "said by the other consumer".to_owned(),
+        ..records[2].clone()
+    };
+    store
+        .quarantine(&[records[0].clone(), records[1].clone(), other_words])
+        .await
+        .expect("again");
+    store.quarantine(&records).await.expect("again");
+
+    assert_eq!(store.quarantine_count(id).await.expect("readable"), 5);
+    let first = store.quarantined(id, None, 2).await.expect("readable");
+    assert_eq!(first, records[..2]);
+    let rest = store
+        .quarantined(id, Some(first[1].position), 10)
+        .await
+        .expect("readable");
+    assert_eq!(rest, records[2..]);
+
+    let replayed = [records[0].position, records[3].position];
+    store
+        .mark_replayed(id, &replayed, NOW)
+        .await
+        .expect("group exists");
+    store
+        .quarantine(&records)
+        .await
+        .expect("a replayed record stays replayed");
+    assert_eq!(store.quarantine_count(id).await.expect("readable"), 3);
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(
+        open,
+        [records[1].clone(), records[2].clone(), records[4].clone()]
+    );
+    assert_eq!(store.quarantine(&[]).await.ok(), Some(()));
+}
+
+pub async fn quarantine_goes_with_its_group(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let elsewhere = group("b");
+    let both = [quarantined(id, 0, 1), quarantined(elsewhere.id(), 0, 1)];
+    let refused = store.quarantine(&both).await;
+    assert!(
+        matches!(refused, Err(Error::NotFound { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(
+        store.quarantine_count(id).await.expect("readable"),
+        0,
+        "all or nothing"
+    );
+    store.quarantine(&both[..1]).await.expect("group exists");
+    remove(&store, &record).await;
+    create(&store, "a").await;
+    assert_eq!(store.quarantined(id, None, 10).await.expect("readable"), []);
+}
+
+pub async fn everything_survives_a_reopen(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let failed = ResourceState::Failed {
+        reason: "disk full".to_owned(),
+    };
+    let id = record.group.id();
+    store
+        .set_group_state(id, &failed, record.revision)
+        .await
+        .expect("allowed");
+    store
+        .create_view(&view("default", 1), NOW)
+        .await
+        .expect("new");
+    store
+        .reserve_dataset(&project(), "fares", None)
+        .await
+        .expect("free");
+    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store
+        .quarantine(&[quarantined(id, 0, 7)])
+        .await
+        .expect("group exists");
+    let changes = feed(&store).await;
+    store.close().await.expect("closes");
+    store.close().await.expect("closes twice");
+
+    let store = place.open().await;
+    let wanted = GroupRecord {
+        state: failed,
+        ..record.clone()
+    };
+    assert_eq!(
+        store.group(id).await.expect("readable"),
+        Some(wanted.clone())
+    );
+    assert_eq!(store.groups(None).await.expect("readable"), [wanted]);
+    assert_eq!(schemas(&store, id).await, [record.schema]);
+    assert_eq!(
+        store.views(None).await.expect("readable"),
+        [view("default", 1)]
+    );
+    assert_eq!(store.datasets(None).await.expect("readable"), [dataset(1)]);
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(open, [quarantined(id, 0, 7)]);
+    assert_eq!(feed(&store).await, changes);
+    assert_eq!(
+        store
+            .reserve_dataset(&project(), "fares", None)
+            .await
+            .expect("free"),
+        2
+    );
+}
+
+type Store = Arc<dyn MetadataStore>;
+
+fn project() -> ProjectName {
+    ProjectName::new("default").expect("valid")
+}
+
+fn group(name: &str) -> FeatureGroup {
+    FeatureGroup::new(FeatureGroupSpec {
+        id: FeatureGroupId::new("default", name, 1).expect("valid"),
+        features: vec![
+            Feature::new("id", FeatureType::BigInt).expect("valid"),
+            Feature::new("fare", FeatureType::Double).expect("valid"),
+        ],
+        primary_key: vec!["id".to_owned()],
+        event_time: None,
+        ttl: None,
+        online_enabled: true,
+        partitions: 4,
+        description: "what a ride costs".to_owned(),
+        tags: BTreeMap::from([("team".to_owned(), "rides".to_owned())]),
+    })
+    .expect("valid")
+}
+
+fn with_feature(group: &FeatureGroup, number: usize) -> FeatureGroup {
+    let added = Feature::new(&format!("added_{number}"), FeatureType::Int).expect("valid");
+    evolve(group, vec![added]).expect("nullable")
+}
+
+fn view(project: &str, version: u32) -> FeatureView {
+    FeatureView {
+        id: FeatureViewId::new(project, "fares", version).expect("valid"),
+        query: query(),
+        labels: Vec::new(),
+        defaults: BTreeMap::new(),
+        description: String::new(),
+    }
+}
+
+fn query() -> Query {
+    Query {
+        left: Selection {
+            group: group("a").id().clone(),
+            features: vec!["fare".to_owned()],
+            as_of: None,
+        },
+        joins: Vec::new(),
+        filter: None,
+    }
+}
+
+fn dataset(version: u32) -> TrainingDataset {
+    let name = Name::new("training dataset", "fares").expect("valid");
+    TrainingDataset {
+        project: project(),
+        name: name.clone(),
+        version,
+        spec: DatasetSpec {
+            project: project(),
+            name,
+            version: None,
+            source: DatasetSource::Query(query()),
+            labels: Vec::new(),
+            format: DatasetFormat::Parquet,
+            splits: Vec::new(),
+            seed: 42,
+            event_time_start: None,
+            event_time_end: Some(NOW),
+            description: String::new(),
+        },
+        query: query(),
+        pins: vec![PinnedTable {
+            group: group("a").id().clone(),
+            commit: 3,
+        }],
+        features: vec![("fare".to_owned(), FeatureType::Double)],
+        rows: BTreeMap::from([("all".to_owned(), 12)]),
+        location: format!("datasets/default.fares_{version}"),
+        digest: "00ff".to_owned(),
+        created_at: NOW,
+    }
+}
+
+fn quarantined(group: &FeatureGroupId, partition: u32, offset: u64) -> QuarantinedRecord {
+    QuarantinedRecord {
+        group: group.clone(),
+        position: Position {
+            partition: PartitionId(partition),
+            offset: Offset(offset),
+        },
+        key: vec![0, 255],
+        value: Vec::new(),
+        headers: vec![1],
+        code: "truncated".to_owned(),
+        reason: "the body ends early".to_owned(),
+        quarantined_at: NOW,
+        replayed_at: None,
+    }
+}
+
+async fn create(store: &Store, name: &str) -> GroupRecord {
+    store
+        .create_group(&group(name), "schema", NOW)
+        .await
+        .expect("new")
+}
+
+async fn activate(store: &Store, record: &GroupRecord) {
+    let id = record.group.id();
+    store
+        .set_group_state(id, &ResourceState::Active, record.revision)
+        .await
+        .expect("allowed");
+}
+
+async fn remove(store: &Store, record: &GroupRecord) {
+    let id = record.group.id();
+    store
+        .set_group_state(id, &ResourceState::Deleting, record.revision)
+        .await
+        .expect("allowed");
+    store.remove_group(id).await.expect("deleting");
+}
+
+async fn schemas(store: &Store, id: &FeatureGroupId) -> Vec<SchemaId> {
+    let records = store.schemas(id).await.expect("readable");
+    records.iter().map(|record| record.id).collect()
+}
+
+async fn feed(store: &Store) -> Vec<Change> {
+    store.changes(0, usize::MAX).await.expect("readable")
+}

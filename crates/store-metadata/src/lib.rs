@@ -1,0 +1,200 @@
+//! The port to the transactional metadata, and its backends: small traits, one per noun.
+//!
+//! The only crate that knows SQL. It stores definitions as `wire::rest` JSON beside the columns that
+//! are looked up, and numbers every change. It enforces uniqueness and state transitions; what the
+//! definitions mean is the registry's business. The entry type is [`MetadataStore`], opened by [`open`].
+
+pub mod conformance;
+mod error;
+mod sqlite;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use twinfold_model::{
+    EventTime, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position, ProjectName,
+    QuarantinedRecord, ResourceState, SchemaId, TrainingDataset,
+};
+
+pub use error::{Error, Result};
+pub use sqlite::SqliteMetadata;
+
+/// Opens the backend that `url` names and migrates it: `sqlite:///file`.
+pub async fn open(url: &str) -> Result<Arc<dyn MetadataStore>> {
+    match url.split_once("://") {
+        Some(("sqlite", path)) => Ok(Arc::new(SqliteMetadata::open(path.as_ref()).await?)),
+        _ => Err(Error::UnsupportedUrl {
+            found: url.to_owned(),
+        }),
+    }
+}
+
+/// A feature group as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupRecord {
+    pub group: FeatureGroup,
+    pub state: ResourceState,
+    /// The schema that writers use now.
+    pub schema: SchemaId,
+    /// Increases with each change of the definition; for optimistic updates.
+    pub revision: u64,
+    pub created_at: EventTime,
+}
+
+/// One entry of the change feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Increases by at least one per change, in commit order.
+    pub sequence: u64,
+    pub subject: ChangeSubject,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ChangeSubject {
+    FeatureGroup(FeatureGroupId),
+    FeatureView(FeatureViewId),
+    TrainingDataset {
+        project: ProjectName,
+        name: String,
+        version: u32,
+    },
+}
+
+/// A writer schema: Avro JSON and whose rows it describes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaRecord {
+    pub id: SchemaId,
+    pub group: FeatureGroupId,
+    pub avro_json: String,
+}
+
+/// Feature groups and their schemas.
+#[async_trait]
+pub trait FeatureGroups: Send + Sync {
+    /// Stores a group in state `Creating` with its first schema, in one transaction. The same id again:
+    /// [`Error::AlreadyExists`], also when two callers race.
+    async fn create_group(
+        &self,
+        group: &FeatureGroup,
+        avro_json: &str,
+        at: EventTime,
+    ) -> Result<GroupRecord>;
+
+    async fn group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>>;
+
+    /// Every group of the project, or of all projects, ordered by id.
+    async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>>;
+
+    /// Replaces the definition if `revision` is still current ([`Error::StaleRevision`] otherwise) and
+    /// registers the schema if its text is new for the group. With another schema than before the state
+    /// becomes `Creating`, else it stays. A group that is `Deleting`: [`Error::WrongState`].
+    async fn update_group(
+        &self,
+        group: &FeatureGroup,
+        avro_json: &str,
+        revision: u64,
+    ) -> Result<GroupRecord>;
+
+    /// Sets the state that was reached for `revision` of the definition ([`Error::StaleRevision`] when
+    /// the definition has changed since). From `Deleting` no way leads back ([`Error::WrongState`]).
+    async fn set_group_state(
+        &self,
+        id: &FeatureGroupId,
+        state: &ResourceState,
+        revision: u64,
+    ) -> Result<()>;
+
+    /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its schemas and
+    /// quarantine. Schema ids are not reused.
+    async fn remove_group(&self, id: &FeatureGroupId) -> Result<()>;
+
+    async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>>;
+
+    /// Every schema of a group, oldest first.
+    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<SchemaRecord>>;
+}
+
+/// Feature views.
+#[async_trait]
+pub trait FeatureViews: Send + Sync {
+    /// The same id again: [`Error::AlreadyExists`].
+    async fn create_view(&self, view: &FeatureView, at: EventTime) -> Result<()>;
+
+    async fn view(&self, id: &FeatureViewId) -> Result<Option<FeatureView>>;
+    /// Every view of the project, or of all projects, ordered by id.
+    async fn views(&self, project: Option<&ProjectName>) -> Result<Vec<FeatureView>>;
+
+    async fn remove_view(&self, id: &FeatureViewId) -> Result<()>;
+}
+
+/// Training datasets. Versions are reserved before the files are written and never reused.
+#[async_trait]
+pub trait TrainingDatasets: Send + Sync {
+    /// The next free version of `name`, or the one asked for ([`Error::AlreadyExists`] when taken).
+    async fn reserve_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<u32>;
+
+    /// Stores the finished dataset under its reserved version ([`Error::NotFound`] when it is not
+    /// reserved, [`Error::AlreadyExists`] when it is finished already).
+    async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()>;
+
+    /// The dataset; the newest finished version when `None`.
+    async fn dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Option<TrainingDataset>>;
+    /// Every finished dataset of the project, or of all projects, ordered by name and version.
+    async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>>;
+
+    /// Removes a finished dataset or gives up a reserved version.
+    async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()>;
+}
+
+/// The dead letters of every group.
+#[async_trait]
+pub trait Quarantine: Send + Sync {
+    /// Adds records; one that is already there (same group and position) is left as it is, so both
+    /// consumers of a topic may report it. A group that does not exist: [`Error::NotFound`], nothing is added.
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()>;
+
+    /// Records of a group that were not replayed yet, by position, after `after`, at most `limit`.
+    async fn quarantined(
+        &self,
+        group: &FeatureGroupId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedRecord>>;
+
+    /// How many records of a group were not replayed yet.
+    async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64>;
+
+    /// Marks records as replayed; those marked before keep their time.
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        positions: &[Position],
+        at: EventTime,
+    ) -> Result<()>;
+}
+
+/// The transactional metadata of the platform.
+///
+/// Guarantees owed by every backend: each method is one transaction, serializable with the others;
+/// what it returned is durable; every change of a definition or of a state is in the change feed in
+/// the same transaction.
+#[async_trait]
+pub trait MetadataStore:
+    FeatureGroups + FeatureViews + TrainingDatasets + Quarantine + Debug + Send + Sync
+{
+    /// Changes after `sequence`, oldest first, at most `limit`.
+    async fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>>;
+
+    async fn close(&self) -> Result<()>;
+}

@@ -1,0 +1,282 @@
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use twinfold_model::{
+    EventTime, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, SchemaId,
+};
+use twinfold_wire::rest::FeatureGroupBody;
+
+use super::{SqliteMetadata, changes, from_json, integer, number, schemas, to_json};
+use crate::{ChangeSubject, Error, FeatureGroups, GroupRecord, Result, SchemaRecord};
+
+const WHAT: &str = "feature group";
+
+macro_rules! select_groups {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, project, name, version, body, state, state_reason, schema_id, revision,
+                    created_at_us
+             FROM feature_groups ",
+            $condition
+        )
+    };
+}
+
+#[async_trait]
+impl FeatureGroups for SqliteMetadata {
+    async fn create_group(
+        &self,
+        group: &FeatureGroup,
+        avro_json: &str,
+        at: EventTime,
+    ) -> Result<GroupRecord> {
+        let id = group.id();
+        let mut transaction = self.write().await?;
+        if find(&mut transaction, id).await?.is_some() {
+            return Err(Error::AlreadyExists {
+                what: WHAT,
+                name: id.to_string(),
+            });
+        }
+        // The schema needs the group's row and the row its schema: 0 stands in until the update.
+        let row: i64 = sqlx::query_scalar(
+            "INSERT INTO feature_groups
+                 (project, name, version, body, state, schema_id, revision, created_at_us)
+             VALUES (?, ?, ?, ?, 'creating', 0, 1, ?) RETURNING id",
+        )
+        .bind(id.project.as_str())
+        .bind(id.name.as_str())
+        .bind(id.version)
+        .bind(to_json(&FeatureGroupBody::from(group)))
+        .bind(at.micros())
+        .fetch_one(&mut *transaction)
+        .await?;
+        let schema = schemas::register(&mut transaction, row, avro_json).await?;
+        sqlx::query("UPDATE feature_groups SET schema_id = ? WHERE id = ?")
+            .bind(schema.0)
+            .bind(row)
+            .execute(&mut *transaction)
+            .await?;
+        let change = ChangeSubject::FeatureGroup(id.clone());
+        changes::record(&mut transaction, &change).await?;
+        transaction.commit().await?;
+        Ok(GroupRecord {
+            group: group.clone(),
+            state: ResourceState::Creating,
+            schema,
+            revision: 1,
+            created_at: at,
+        })
+    }
+
+    async fn group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>> {
+        let stored = find(&mut *self.read().await?, id).await?;
+        Ok(stored.map(|stored| stored.record))
+    }
+
+    async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>> {
+        sqlx::query(select_groups!(
+            "WHERE ?1 IS NULL OR project = ?1 ORDER BY project, name, version"
+        ))
+        .bind(project.map(ProjectName::as_str))
+        .fetch_all(&mut *self.read().await?)
+        .await?
+        .iter()
+        .map(|row| decode(row).map(|stored| stored.record))
+        .collect()
+    }
+
+    async fn update_group(
+        &self,
+        group: &FeatureGroup,
+        avro_json: &str,
+        revision: u64,
+    ) -> Result<GroupRecord> {
+        let id = group.id();
+        let mut transaction = self.write().await?;
+        let StoredGroup { row, mut record } = get(&mut transaction, id).await?;
+        record.require_revision(revision)?;
+        record.require_state("not deleting", |state| *state != ResourceState::Deleting)?;
+        let schema = schemas::register(&mut transaction, row, avro_json).await?;
+        if schema != record.schema {
+            record.state = ResourceState::Creating;
+        }
+        record.group = group.clone();
+        record.schema = schema;
+        record.revision += 1;
+        let (state, reason) = state_columns(&record.state);
+        sqlx::query(
+            "UPDATE feature_groups
+             SET body = ?, state = ?, state_reason = ?, schema_id = ?, revision = ? WHERE id = ?",
+        )
+        .bind(to_json(&FeatureGroupBody::from(group)))
+        .bind(state)
+        .bind(reason)
+        .bind(schema.0)
+        .bind(integer("revision", record.revision)?)
+        .bind(row)
+        .execute(&mut *transaction)
+        .await?;
+        let change = ChangeSubject::FeatureGroup(id.clone());
+        changes::record(&mut transaction, &change).await?;
+        transaction.commit().await?;
+        Ok(record)
+    }
+
+    async fn set_group_state(
+        &self,
+        id: &FeatureGroupId,
+        state: &ResourceState,
+        revision: u64,
+    ) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let StoredGroup { row, record } = get(&mut transaction, id).await?;
+        if record.state == *state {
+            return Ok(());
+        }
+        record.require_state("not deleting", |found| *found != ResourceState::Deleting)?;
+        record.require_revision(revision)?;
+        let (name, reason) = state_columns(state);
+        sqlx::query("UPDATE feature_groups SET state = ?, state_reason = ? WHERE id = ?")
+            .bind(name)
+            .bind(reason)
+            .bind(row)
+            .execute(&mut *transaction)
+            .await?;
+        let change = ChangeSubject::FeatureGroup(id.clone());
+        changes::record(&mut transaction, &change).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn remove_group(&self, id: &FeatureGroupId) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let StoredGroup { row, record } = get(&mut transaction, id).await?;
+        record.require_state("deleting", |state| *state == ResourceState::Deleting)?;
+        // Schemas and quarantine go with it: ON DELETE CASCADE.
+        sqlx::query("DELETE FROM feature_groups WHERE id = ?")
+            .bind(row)
+            .execute(&mut *transaction)
+            .await?;
+        let change = ChangeSubject::FeatureGroup(id.clone());
+        changes::record(&mut transaction, &change).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>> {
+        schemas::find(&mut *self.read().await?, id).await
+    }
+
+    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<SchemaRecord>> {
+        schemas::of_group(&mut *self.read().await?, id).await
+    }
+}
+
+/// The row that `quarantine` and `schemas` refer to.
+pub(super) async fn row_of(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<i64> {
+    sqlx::query_scalar(
+        "SELECT id FROM feature_groups WHERE project = ? AND name = ? AND version = ?",
+    )
+    .bind(id.project.as_str())
+    .bind(id.name.as_str())
+    .bind(id.version)
+    .fetch_optional(connection)
+    .await?
+    .ok_or_else(|| not_found(id))
+}
+
+struct StoredGroup {
+    row: i64,
+    record: GroupRecord,
+}
+
+async fn find(
+    connection: &mut SqliteConnection,
+    id: &FeatureGroupId,
+) -> Result<Option<StoredGroup>> {
+    sqlx::query(select_groups!(
+        "WHERE project = ? AND name = ? AND version = ?"
+    ))
+    .bind(id.project.as_str())
+    .bind(id.name.as_str())
+    .bind(id.version)
+    .fetch_optional(connection)
+    .await?
+    .as_ref()
+    .map(decode)
+    .transpose()
+}
+
+async fn get(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<StoredGroup> {
+    find(connection, id).await?.ok_or_else(|| not_found(id))
+}
+
+fn not_found(id: &FeatureGroupId) -> Error {
+    Error::NotFound {
+        what: WHAT,
+        name: id.to_string(),
+    }
+}
+
+fn decode(row: &SqliteRow) -> Result<StoredGroup> {
+    let (project, name): (&str, &str) = (row.try_get("project")?, row.try_get("name")?);
+    let version: i64 = row.try_get("version")?;
+    let name = format!("{project}.{name}_{version}");
+    let group: FeatureGroup = from_json::<FeatureGroupBody, _>(WHAT, &name, row.try_get("body")?)?;
+    let state = match row.try_get::<&str, _>("state")? {
+        "creating" => ResourceState::Creating,
+        "active" => ResourceState::Active,
+        "deleting" => ResourceState::Deleting,
+        _ => ResourceState::Failed {
+            reason: row
+                .try_get::<Option<String>, _>("state_reason")?
+                .unwrap_or_default(),
+        },
+    };
+    Ok(StoredGroup {
+        row: row.try_get("id")?,
+        record: GroupRecord {
+            group,
+            state,
+            schema: SchemaId(number("schema", row.try_get("schema_id")?)?),
+            revision: number("revision", row.try_get("revision")?)?,
+            created_at: EventTime::from_micros(row.try_get("created_at_us")?),
+        },
+    })
+}
+
+fn state_columns(state: &ResourceState) -> (&'static str, Option<&str>) {
+    match state {
+        ResourceState::Creating => ("creating", None),
+        ResourceState::Active => ("active", None),
+        ResourceState::Failed { reason } => ("failed", Some(reason)),
+        ResourceState::Deleting => ("deleting", None),
+    }
+}
+
+impl GroupRecord {
+    fn require_revision(&self, wanted: u64) -> Result<()> {
+        if self.revision == wanted {
+            return Ok(());
+        }
+        Err(Error::StaleRevision {
+            name: self.group.id().to_string(),
+            found: self.revision,
+            wanted,
+        })
+    }
+
+    fn require_state(
+        &self,
+        wanted: &'static str,
+        accepts: impl Fn(&ResourceState) -> bool,
+    ) -> Result<()> {
+        if accepts(&self.state) {
+            return Ok(());
+        }
+        Err(Error::WrongState {
+            name: self.group.id().to_string(),
+            found: state_columns(&self.state).0.to_owned(),
+            wanted,
+        })
+    }
+}

@@ -1,0 +1,181 @@
+use async_trait::async_trait;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+use twinfold_model::{ProjectName, TrainingDataset};
+use twinfold_wire::rest::TrainingDatasetBody;
+
+use super::{SqliteMetadata, changes, from_json, number, to_json};
+use crate::{ChangeSubject, Error, Result, TrainingDatasets};
+
+const WHAT: &str = "training dataset";
+
+#[async_trait]
+impl TrainingDatasets for SqliteMetadata {
+    async fn reserve_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<u32> {
+        let mut transaction = self.write().await?;
+        let version = match version {
+            Some(version) => version,
+            None => next_version(&mut transaction, project, name).await?,
+        };
+        let inserted = sqlx::query(
+            "INSERT INTO training_datasets (project, name, version, state)
+             VALUES (?, ?, ?, 'reserved') ON CONFLICT (project, name, version) DO NOTHING",
+        )
+        .bind(project.as_str())
+        .bind(name)
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?;
+        if inserted.rows_affected() == 0 {
+            return Err(Error::AlreadyExists {
+                what: WHAT,
+                name: full_name(project, name, version),
+            });
+        }
+        transaction.commit().await?;
+        Ok(version)
+    }
+
+    async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
+        let (project, name, version) = (&dataset.project, dataset.name.as_str(), dataset.version);
+        let mut transaction = self.write().await?;
+        match state(&mut transaction, project, name, version).await? {
+            Some(state) if state == "reserved" => {}
+            Some(state) if state == "finished" => {
+                return Err(Error::AlreadyExists {
+                    what: WHAT,
+                    name: full_name(project, name, version),
+                });
+            }
+            _ => return Err(not_found(project, name, version)),
+        }
+        sqlx::query(
+            "UPDATE training_datasets SET state = 'finished', body = ?
+             WHERE project = ? AND name = ? AND version = ?",
+        )
+        .bind(to_json(&TrainingDatasetBody::from(dataset)))
+        .bind(project.as_str())
+        .bind(name)
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?;
+        changes::record(&mut transaction, &subject(project, name, version)).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Option<TrainingDataset>> {
+        sqlx::query(
+            "SELECT project, name, version, body FROM training_datasets
+             WHERE project = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)
+                   AND state = 'finished'
+             ORDER BY version DESC LIMIT 1",
+        )
+        .bind(project.as_str())
+        .bind(name)
+        .bind(version)
+        .fetch_optional(&mut *self.read().await?)
+        .await?
+        .as_ref()
+        .map(decode)
+        .transpose()
+    }
+
+    async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>> {
+        sqlx::query(
+            "SELECT project, name, version, body FROM training_datasets
+             WHERE (?1 IS NULL OR project = ?1) AND state = 'finished'
+             ORDER BY project, name, version",
+        )
+        .bind(project.map(ProjectName::as_str))
+        .fetch_all(&mut *self.read().await?)
+        .await?
+        .iter()
+        .map(decode)
+        .collect()
+    }
+
+    async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let removed = sqlx::query(
+            "UPDATE training_datasets SET state = 'removed', body = NULL
+             WHERE project = ? AND name = ? AND version = ? AND state <> 'removed'",
+        )
+        .bind(project.as_str())
+        .bind(name)
+        .bind(version)
+        .execute(&mut *transaction)
+        .await?;
+        if removed.rows_affected() == 0 {
+            return Err(not_found(project, name, version));
+        }
+        changes::record(&mut transaction, &subject(project, name, version)).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+async fn next_version(
+    transaction: &mut SqliteConnection,
+    project: &ProjectName,
+    name: &str,
+) -> Result<u32> {
+    let last: i64 = sqlx::query_scalar(
+        "SELECT coalesce(max(version), 0) FROM training_datasets WHERE project = ? AND name = ?",
+    )
+    .bind(project.as_str())
+    .bind(name)
+    .fetch_one(transaction)
+    .await?;
+    number("training dataset version", last + 1)
+}
+
+async fn state(
+    transaction: &mut SqliteConnection,
+    project: &ProjectName,
+    name: &str,
+    version: u32,
+) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT state FROM training_datasets WHERE project = ? AND name = ? AND version = ?",
+    )
+    .bind(project.as_str())
+    .bind(name)
+    .bind(version)
+    .fetch_optional(transaction)
+    .await?)
+}
+
+fn full_name(project: &ProjectName, name: &str, version: u32) -> String {
+    format!("{project}.{name}_{version}")
+}
+
+fn not_found(project: &ProjectName, name: &str, version: u32) -> Error {
+    Error::NotFound {
+        what: WHAT,
+        name: full_name(project, name, version),
+    }
+}
+
+fn subject(project: &ProjectName, name: &str, version: u32) -> ChangeSubject {
+    ChangeSubject::TrainingDataset {
+        project: project.clone(),
+        name: name.to_owned(),
+        version,
+    }
+}
+
+fn decode(row: &SqliteRow) -> Result<TrainingDataset> {
+    let (project, name): (&str, &str) = (row.try_get("project")?, row.try_get("name")?);
+    let version: i64 = row.try_get("version")?;
+    let name = format!("{project}.{name}_{version}");
+    from_json::<TrainingDatasetBody, _>(WHAT, name, row.try_get("body")?)
+}

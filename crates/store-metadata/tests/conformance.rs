@@ -1,0 +1,87 @@
+//! The SQLite backend keeps every guarantee of the port, and its file is guarded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{Connection, SqliteConnection};
+use tempfile::TempDir;
+use twinfold_store_metadata::conformance::Place;
+use twinfold_store_metadata::{Error, MetadataStore, metadata_conformance, open};
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn fresh() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.path().join("metadata.db")
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}", self.file().display())
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let url = format!("{}?mode=rw", self.url());
+        let mut connection = SqliteConnection::connect(&url).await.expect("opens");
+        sqlx::query(sql).execute(&mut connection).await.expect(sql);
+        connection.close().await.expect("closes");
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn open(&self) -> Arc<dyn MetadataStore> {
+        open(&self.url()).await.expect("opens")
+    }
+}
+
+metadata_conformance!(Folder::fresh());
+
+#[tokio::test]
+async fn a_file_of_a_newer_version_is_refused() {
+    let folder = Folder::fresh();
+    folder.open().await.close().await.expect("closes");
+    folder
+        .execute(
+            "INSERT INTO _sqlx_migrations
+                 (version, description, success, checksum, execution_time)
+             VALUES (9000, 'later', TRUE, x'00', 0)",
+        )
+        .await;
+    let error = open(&folder.url()).await.expect_err("newer");
+    assert!(
+        matches!(error, Error::NewerFormat { found: 9000, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_definition_is_named() {
+    let folder = Folder::fresh();
+    let store = folder.open().await;
+    twinfold_store_metadata::conformance::a_feature_view_is_stored_as_it_is(&folder).await;
+    folder
+        .execute("UPDATE feature_views SET body = '{\"project\":1}'")
+        .await;
+    let error = store.views(None).await.expect_err("damaged").to_string();
+    assert!(
+        error.starts_with("stored feature view `default.fares_2` cannot be read: "),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn urls_of_other_backends_and_folders_that_do_not_exist_are_refused() {
+    let error = open("postgres://host/db").await.expect_err("unsupported");
+    assert!(matches!(error, Error::UnsupportedUrl { .. }), "{error}");
+    let error = open("sqlite:///nowhere/at/all/metadata.db").await;
+    let error = error.expect_err("no such folder").to_string();
+    assert!(
+        error.starts_with("/nowhere/at/all/metadata.db cannot be opened: "),
+        "{error}"
+    );
+}

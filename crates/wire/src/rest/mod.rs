@@ -1,0 +1,31 @@
+//! The JSON bodies: what the services say over HTTP and what the metadata stores keep.
+//!
+//! Each body mirrors a noun of the model: `From<&noun>` writes it, `TryFrom<body>` checks it through
+//! the noun's own constructor. Unknown fields are errors, so a misspelt option is never ignored.
+//! Nothing is lost on the way: 64-bit and floating values stand as text, bytes as hexadecimal.
+
+mod commit;
+mod dataset;
+mod feature_group;
+mod feature_view;
+mod filter;
+mod quarantine;
+mod query;
+mod scalar;
+mod value;
+
+pub use commit::CommitBody;
+pub use dataset::{
+    ColumnBody, DatasetSourceBody, DatasetSpecBody, DatasetSplitBody, FormatBody, PinnedTableBody,
+    TrainingDatasetBody,
+};
+pub use feature_group::{FeatureBody, FeatureGroupBody, FeatureGroupIdBody, StateBody};
+pub use feature_view::{FeatureViewBody, FeatureViewIdBody};
+pub use filter::{CompareOpBody, FILTER_DEPTH_MAX, FilterBody, filter_depth};
+pub use quarantine::{PositionBody, QuarantinedRecordBody};
+pub use query::{AsOfBody, JoinBody, JoinKindBody, JoinPairBody, QueryBody, SelectionBody};
+pub use scalar::{Decimal, Exact, Hex};
+pub use value::ValueBody;
+
+#[cfg(test)]
+mod samples;

@@ -1,0 +1,73 @@
+use std::path::PathBuf;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("topic url `{found}` is not supported: wanted file:///folder")]
+    UnsupportedUrl { found: String },
+    #[error("topic `{topic}` does not exist")]
+    UnknownTopic { topic: String },
+    #[error("topic `{topic}` has {found} partitions, wanted {wanted}")]
+    TopicMismatch {
+        topic: String,
+        found: u32,
+        wanted: u32,
+    },
+    #[error("topic `{topic}` has no partition {partition}: it has {partitions}")]
+    UnknownPartition {
+        topic: String,
+        partition: u32,
+        partitions: u32,
+    },
+    #[error("topic `{topic}` cannot have {found} partitions: wanted 1 to {partitions_max}")]
+    InvalidPartitions {
+        topic: String,
+        found: u32,
+        partitions_max: u32,
+    },
+    #[error("partition {partition} of topic `{topic}` is not assigned to this subscription")]
+    NotAssigned { topic: String, partition: u32 },
+    #[error("partition {partition} of topic `{topic}` ends at offset {next}, found {found}")]
+    UnknownOffset {
+        topic: String,
+        partition: u32,
+        found: u64,
+        next: u64,
+    },
+    #[error(
+        "an append of {found_bytes} bytes to topic `{topic}` is too large: wanted at most {bytes_max} bytes in one append"
+    )]
+    AppendTooLarge {
+        topic: String,
+        found_bytes: u64,
+        bytes_max: u64,
+    },
+    #[error(
+        "topic name `{found}` is not valid: wanted 1 to 200 of a-z, 0-9, `.`, `_` and `-`, not starting with `.`"
+    )]
+    InvalidTopicName { found: String },
+    #[error(
+        "consumer name `{found}` is not valid: wanted 1 to 200 of a-z, 0-9, `.`, `_` and `-`, not starting with `.`"
+    )]
+    InvalidConsumerName { found: String },
+    #[error("{path} is in use by another process")]
+    Locked { path: PathBuf },
+    #[error(
+        "{path} was written by a newer version: found format {found}, this one reads up to {supported}"
+    )]
+    NewerFormat {
+        path: PathBuf,
+        found: u32,
+        supported: u32,
+    },
+    #[error("{path} is damaged: {reason}")]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("the log is closed")]
+    Closed,
+    #[error("{path}: {source}")]
+    Io {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,184 @@
+//! The port to the ordered log of rows, and its backends.
+//!
+//! A topic has a fixed number of partitions; each is an append-only sequence of records with
+//! offsets counted from 0. What a record's bytes mean is not known here (`wire::record` knows).
+//! The entry type is [`TopicStore`], opened from a URL by [`open`].
+
+pub mod conformance;
+mod embedded;
+mod error;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use twinfold_model::{EventTime, Offset, PartitionId, Positions};
+use twinfold_wire::record::Headers;
+
+pub use embedded::{EmbeddedOptions, EmbeddedTopics, SyncPolicy};
+pub use error::{Error, Result};
+
+/// Opens the backend that `url` names: `file:///folder` for the embedded log.
+pub async fn open(url: &str) -> Result<Arc<dyn TopicStore>> {
+    match url.split_once("://") {
+        Some(("file", path)) => Ok(Arc::new(EmbeddedTopics::open(path.as_ref()).await?)),
+        _ => Err(Error::UnsupportedUrl {
+            found: url.to_owned(),
+        }),
+    }
+}
+
+/// How a topic is kept; fixed at creation except for retention.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicConfig {
+    pub partitions: u32,
+    /// Records older than this may be forgotten.
+    pub retention: Option<Duration>,
+    /// The oldest records of a partition may be forgotten when it holds more than this.
+    pub retention_bytes_max: Option<u64>,
+}
+
+/// Records to append to one partition, with one set of headers.
+#[derive(Debug, Clone)]
+pub struct Append {
+    pub partition: PartitionId,
+    pub headers: Headers,
+    pub records: Vec<NewRecord>,
+}
+
+#[derive(Debug, Clone)]
+pub struct NewRecord {
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// Where the records of one [`Append`] went: offsets `first..first + count`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub partition: PartitionId,
+    pub first: Offset,
+    pub count: u64,
+}
+
+/// Consecutive records of one partition that share headers.
+#[derive(Debug, Clone)]
+pub struct RecordBatch {
+    pub partition: PartitionId,
+    /// The offset of the first record.
+    pub first: Offset,
+    /// When the log took them in, by the log's clock; never decreases within a partition.
+    pub appended_at: EventTime,
+    pub headers: Headers,
+    pub records: Vec<Record>,
+}
+
+/// A record as it was appended. Both parts are slices of one shared buffer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub offset: Offset,
+    pub key: Bytes,
+    pub value: Bytes,
+}
+
+/// What a partition still holds: offsets `earliest..next`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub partition: PartitionId,
+    pub earliest: Offset,
+    pub next: Offset,
+}
+
+/// What [`Subscription::next`] brings.
+#[derive(Debug)]
+pub enum Event {
+    /// Records, in order within each partition.
+    Records(Vec<RecordBatch>),
+    /// These partitions are this member's from now on. Nothing is delivered from one before
+    /// [`Subscription::seek`] was called for it. The first event of every subscription; none when
+    /// other members hold them all.
+    Assigned(Vec<PartitionId>),
+    /// These partitions are another member's from now on: drop what is buffered for them.
+    Revoked(Vec<PartitionId>),
+    /// Nothing came within the time asked for.
+    Idle,
+}
+
+/// Bounds of one fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimits {
+    /// Stop after about this many bytes of records; one stored block is always returned whole.
+    pub bytes_max: usize,
+    pub wait_max: Duration,
+}
+
+/// A durable, partitioned, ordered log of records.
+///
+/// Guarantees owed by every backend:
+/// - **Order**: records of a partition are delivered in the order of their offsets, which are
+///   consecutive from 0; the records of one [`Append`] stay together and in order.
+/// - **Durability**: when [`append`](Self::append) returns, the records survive the end of the
+///   process; when [`sync`](Self::sync) returns, all that was appended before survives the end of the
+///   machine.
+/// - **Stability**: a record that was delivered stays: it is delivered only when it survives the end
+///   of the machine, so no consumer is ever ahead of the log and no offset is given twice.
+/// - **Atomicity**: an `Append` is in the log whole or not at all, also after a crash. A call with
+///   several appends may be cut between them: on an error some may be in the log.
+/// - **No invention**: what a crash left half-written is cut at open; damage to records that were
+///   durable is [`Error::Corrupt`]. A record is never delivered with bytes other than those appended.
+/// - **Progress**: what [`Subscription::commit`] stored for a consumer survives a restart and only
+///   moves forward. It is advice: a consumer with a better source of positions seeks to that.
+/// - **Retention** forgets whole runs of the oldest records; `earliest` says from where a partition
+///   still has all.
+#[async_trait]
+pub trait TopicStore: Debug + Send + Sync {
+    /// Makes the topic if it does not exist. Exists with other partitions: [`Error::TopicMismatch`];
+    /// with other retention: takes over that of `config`.
+    async fn create(&self, topic: &str, config: &TopicConfig) -> Result<()>;
+
+    /// Forgets the topic, its records and all consumers' progress. Not there: nothing happens.
+    async fn drop_topic(&self, topic: &str) -> Result<()>;
+
+    /// Appends in the order given; answers one [`Appended`] for each, in the same order.
+    async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>>;
+
+    /// Makes all that was appended before durable. Cheap when it is already: an insert of many
+    /// `append` calls calls this once, at its end.
+    async fn sync(&self, topic: &str) -> Result<()>;
+
+    /// One entry per partition, in order.
+    async fn bounds(&self, topic: &str) -> Result<Vec<Bounds>>;
+
+    /// What `consumer` committed; empty when it never did.
+    async fn progress(&self, topic: &str, consumer: &str) -> Result<Positions>;
+
+    /// Joins the consumers named `consumer` on `topic`. Members of one name share the partitions.
+    async fn subscribe(&self, topic: &str, consumer: &str) -> Result<Box<dyn Subscription>>;
+
+    /// Forgets now what the topic's retention allows to forget. The embedded log also does it on its
+    /// own when a segment is full, and keeps records until every consumer that ever committed
+    /// progress on the topic, or is subscribed to it, has passed them, however old they are. A
+    /// backend that forgets on its own schedule does nothing here.
+    async fn enforce_retention(&self, topic: &str) -> Result<()>;
+
+    /// Refuses further appends, makes everything durable, releases files. Idempotent.
+    async fn close(&self) -> Result<()>;
+}
+
+/// A member of a consumer group. Dropping it leaves the group without committing.
+#[async_trait]
+pub trait Subscription: Send {
+    /// The next event. Cancel-safe: a dropped call loses nothing. Offsets that retention has already
+    /// forgotten are skipped to the partition's earliest record.
+    async fn next(&mut self, limits: FetchLimits) -> Result<Event>;
+
+    /// Delivers from `offset` on; waits when the partition has not come that far. The partition must
+    /// be assigned to this member.
+    async fn seek(&mut self, partition: PartitionId, offset: Offset) -> Result<()>;
+
+    /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
+    /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
+    /// is [`Error::UnknownOffset`].
+    async fn commit(&mut self, positions: &Positions) -> Result<()>;
+}

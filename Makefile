@@ -1,0 +1,114 @@
+# Everything a person or a build machine does here. `make` alone lists the targets.
+# Never two cargo builds at once: targets run one after the other.
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+CACHE := $(HOME)/.cache/twinfold
+# One target folder for tests, extension and wheel: DataFusion is compiled once.
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+# abi3 extension modules do not link libpython; set for every build, so that none invalidates another.
+export PYO3_BUILD_EXTENSION_MODULE := 1
+# rustup and user installs put cargo here, and a fresh shell may not know it.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+VENV ?= $(CACHE)/venv
+PYTHON ?= python3
+VENV_PYTHON := $(VENV)/bin/python
+export PYO3_PYTHON := $(VENV_PYTHON)
+CARGO_TEST_FLAGS ?=
+PYTEST_FLAGS ?=
+
+REQUIREMENTS := sdk/requirements-dev.txt
+REQUIREMENTS_STAMP := $(VENV)/.requirements-installed
+# The virtual environment holds the extension of one checkout; the name of the stamp says of which.
+EXTENSION_STAMP := $(VENV)/.extension-of$(subst /,-,$(CURDIR))
+EXTENSION_SOURCES := $(shell find crates services sdk/src -type f \( -name '*.rs' -o -name '*.toml' -o -name '*.sql' \)) \
+    Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml sdk/Cargo.toml sdk/pyproject.toml
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: setup
+setup: system-tools $(REQUIREMENTS_STAMP) ## install what is missing: linker, compiler, Python packages
+
+# Debian packages, asked for only when the command or module they bring is missing.
+.PHONY: system-tools
+system-tools:
+	@missing=(); \
+	command -v cc >/dev/null || missing+=(build-essential); \
+	command -v pkg-config >/dev/null || missing+=(pkg-config); \
+	command -v mold >/dev/null || missing+=(mold); \
+	command -v $(PYTHON) >/dev/null || missing+=(python3); \
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
+	if (( $${#missing[@]} )); then \
+	    command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
+	    as_root=(); (( EUID == 0 )) || as_root=(sudo); \
+	    echo "installing Debian packages: $${missing[*]}"; \
+	    compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || "$${as_root[@]}" apt-get update -qq; \
+	    "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+	fi
+	@command -v cargo >/dev/null || { \
+	    echo "cargo is not installed: install the Rust toolchain of rust-toolchain.toml with rustup (https://rustup.rs)" >&2; exit 1; }
+	@cargo --version >/dev/null || { \
+	    echo "cargo does not run: the toolchain of rust-toolchain.toml is not installed" >&2; exit 1; }
+
+$(VENV_PYTHON): | system-tools
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "Python 3.10 or newer is needed, found $$($(PYTHON) --version)" >&2; exit 1; }
+	@echo "making a virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(REQUIREMENTS_STAMP): $(REQUIREMENTS) | $(VENV_PYTHON)
+	@echo "installing Python packages of $(REQUIREMENTS)"
+	@$(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
+	@touch $@
+
+.PHONY: build
+build: setup $(EXTENSION_STAMP) ## compile the extension and install the package into the virtual environment
+
+$(EXTENSION_STAMP): $(EXTENSION_SOURCES) $(REQUIREMENTS_STAMP)
+	@rm -f $(VENV)/.extension-of-*
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/maturin develop --manifest-path sdk/Cargo.toml --locked
+	@touch $@
+
+.PHONY: demo
+demo: build ## a year of New York flights through both stores
+	$(VENV_PYTHON) sdk/examples/flights.py
+
+.PHONY: test
+test: setup ## all tests, Rust and Python
+	cargo test --workspace --locked $(CARGO_TEST_FLAGS)
+	@$(MAKE) --no-print-directory build
+	cd sdk && $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
+
+.PHONY: check
+check: setup ## formatting, lints, the rules of the project, types
+	cargo fmt --all --check
+	cargo xtask tidy
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cd sdk && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	cd sdk && $(VENV)/bin/mypy
+
+.PHONY: fuzz
+fuzz: setup ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (default 60)
+	cd fuzz && ./run $(or $(FUZZ_SECONDS),60)
+
+.PHONY: bench-engines
+bench-engines: setup ## compare engines for the embedded stores
+	CARGO_TARGET_DIR=$(CACHE)/engines cargo run --release --manifest-path benches/engines/Cargo.toml -- $(ARGS)
+
+bench-%: build ## measure one thing: benches/bench-NAME
+	VENV_PYTHON=$(VENV_PYTHON) benches/bench-$*
+
+.PHONY: wheel
+wheel: setup ## a wheel in dist/ for every Python from 3.10 on
+	VIRTUAL_ENV=$(VENV) $(VENV)/bin/maturin build --manifest-path sdk/Cargo.toml --profile dev --strip --locked --out dist
+	@ls -lh dist/*.whl
+
+.PHONY: clean
+clean: ## forget what was built here, and keep downloads
+	cargo clean
+	rm -rf dist $(VENV)/.extension-of-*

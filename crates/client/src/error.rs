@@ -57,6 +57,14 @@ pub enum Error {
     },
     #[error("{what} is in use by another process: {path}")]
     Locked { what: &'static str, path: String },
+    #[error(
+        "{path} was written by a newer version: found format {found}, this one reads up to {supported}"
+    )]
+    NewerFormat {
+        path: String,
+        found: u32,
+        supported: u32,
+    },
     #[error("the platform is closed")]
     Closed,
     /// A store failed; the message names it and the place.
@@ -91,6 +99,7 @@ impl Error {
             | Self::Quarantined { .. }
             | Self::MissingRow { .. }
             | Self::Locked { .. }
+            | Self::NewerFormat { .. }
             | Self::Closed => Fault::Caller,
             Self::NotReady { .. } | Self::Timeout { .. } | Self::Dependency { .. } => {
                 Fault::Dependency

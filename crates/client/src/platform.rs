@@ -35,6 +35,12 @@ pub trait Platform: Catalog + Ingestion + Reading + Serving + Debug + Send + Syn
 /// Definitions: what there is.
 #[async_trait]
 pub trait Catalog: Send + Sync {
+    /// The project that names without a project belong to.
+    fn project(&self) -> &str;
+
+    /// How many partitions a new feature group gets unless it says otherwise.
+    fn partitions_default(&self) -> u32;
+
     /// Stores the group and waits until its topic and tables exist.
     async fn create_feature_group(&self, group: FeatureGroup) -> Result<Arc<GroupDefinition>>;
 
@@ -162,11 +168,7 @@ pub trait Reading: Send + Sync {
     async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>>;
 
     /// Runs the dataset's query at the newest commits, writes the files, pins the commits.
-    async fn create_dataset(
-        &self,
-        spec: DatasetSpec,
-        spine: Option<Spine>,
-    ) -> Result<TrainingDataset>;
+    async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset>;
 
     /// The dataset; the newest version when `None`.
     async fn dataset(&self, name: &str, version: Option<u32>) -> Result<TrainingDataset>;

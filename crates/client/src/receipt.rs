@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use twinfold_model::{FeatureGroupId, Offset, Positions};
+use twinfold_model::{FeatureGroupId, Offset, PartitionId, Positions};
 
 /// Proof that rows are in the topic, and what to wait for until they are in the stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,26 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// A receipt for no rows yet.
+    pub fn new(group: FeatureGroupId, ingestion_id: [u8; 16]) -> Self {
+        Self {
+            group,
+            ingestion_id,
+            rows: 0,
+            start: Positions::new(),
+            end: Positions::new(),
+        }
+    }
+
+    /// Adds records that the topic took in.
+    pub fn note(&mut self, partition: PartitionId, first: Offset, count: u64) {
+        if self.start.get(partition).is_none() {
+            self.start.advance(partition, first);
+        }
+        self.end.advance(partition, first.plus(count));
+        self.rows += count;
+    }
+
     /// The ingestion id in the usual form of a UUID.
     pub fn ingestion_id(&self) -> String {
         uuid::Uuid::from_bytes(self.ingestion_id).to_string()

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use twinfold_model::{EventTime, FeatureGroupId, Offset, Operation, PartitionId, Positions};
+use twinfold_model::{EventTime, FeatureGroupId, Operation, PartitionId};
 use twinfold_store_topic::{Append, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
@@ -82,13 +82,8 @@ impl Writer {
         let group = &definition.group;
         let topic = group.id().resource_name();
         let mut slices = SliceEncoder::new(definition, headers.clone())?;
-        let mut receipt = Receipt {
-            group: group.id().clone(),
-            ingestion_id: headers.ingestion_id.unwrap_or_default(),
-            rows: 0,
-            start: Positions::new(),
-            end: Positions::new(),
-        };
+        let ingestion_id = headers.ingestion_id.unwrap_or_default();
+        let mut receipt = Receipt::new(group.id().clone(), ingestion_id);
         for batch in batches {
             for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
                 let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));
@@ -99,7 +94,7 @@ impl Writer {
                     .await
                     .map_err(log_failed)?;
                 for block in appended {
-                    note(&mut receipt, block.partition, block.first, block.count);
+                    receipt.note(block.partition, block.first, block.count);
                 }
                 on_progress(receipt.rows);
             }
@@ -107,14 +102,6 @@ impl Writer {
         self.topics.sync(&topic).await.map_err(log_failed)?;
         Ok(receipt)
     }
-}
-
-fn note(receipt: &mut Receipt, partition: PartitionId, first: Offset, count: u64) {
-    if receipt.start.get(partition).is_none() {
-        receipt.start.advance(partition, first);
-    }
-    receipt.end.advance(partition, first.plus(count));
-    receipt.rows += count;
 }
 
 fn log_failed(error: twinfold_store_topic::Error) -> Error {

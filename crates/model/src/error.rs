@@ -19,6 +19,8 @@ pub enum Error {
     InvalidQuery { reason: String },
     #[error("training dataset `{dataset}`: {reason}")]
     InvalidDataset { dataset: String, reason: String },
+    #[error("configuration: {reason}")]
+    InvalidConfig { reason: String },
     #[error("feature `{feature}` does not exist in `{owner}`; it has {}", known.join(", "))]
     UnknownFeature {
         feature: String,

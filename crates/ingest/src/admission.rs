@@ -1,0 +1,197 @@
+//! Which records are rows, and which are quarantined: pure, the same answer in every replay.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use twinfold_client::WriterSchema;
+use twinfold_model::{
+    EventTime, FeatureGroup, Operation, Position, QuarantinedRecord, RowVersion,
+    SchemaId,
+};
+use twinfold_store_topic::{Record, RecordBatch};
+use twinfold_wire::record::{self, Defect, Inspector};
+
+use crate::plan::{Batch, Row};
+
+/// How to check the records of one writer schema.
+#[derive(Debug)]
+enum Check {
+    Inspect(Box<Inspector>),
+    /// The registry does not know the schema, or it belongs to another group.
+    Refuse(Defect),
+}
+
+/// The rules for the records of one feature group.
+#[derive(Debug)]
+pub struct Admission {
+    group: FeatureGroup,
+    checks: HashMap<SchemaId, Check>,
+    future_skew_max: Duration,
+}
+
+impl Admission {
+    pub fn new(group: FeatureGroup, future_skew_max: Duration) -> Self {
+        Self {
+            group,
+            checks: HashMap::new(),
+            future_skew_max,
+        }
+    }
+
+    pub fn knows(&self, schema: SchemaId) -> bool {
+        self.checks.contains_key(&schema)
+    }
+
+    /// Forgets schemas that were unknown, because they may have been registered since.
+    pub fn forget_refused(&mut self) {
+        self.checks
+            .retain(|_, check| matches!(check, Check::Inspect(_)));
+    }
+
+    /// Learns what the registry says of a schema id; `None` when it does not know it.
+    ///
+    /// A schema that does not fit refuses its records and nothing else: anyone may write to a topic.
+    pub fn learn(&mut self, id: SchemaId, schema: Option<&WriterSchema>) {
+        let unfit = |reason: String| Defect::IncompatibleSchema { id: id.0, reason };
+        let inspector = match schema {
+            None => Err(Defect::UnknownSchema { id: id.0 }),
+            Some(schema) if schema.group != *self.group.id() => {
+                Err(unfit(format!("it belongs to {}", schema.group)))
+            }
+            Some(schema) => Inspector::compile(&schema.avro_json, &self.group)
+                .map_err(|error| unfit(error.to_string())),
+        };
+        let check = match inspector {
+            Ok(inspector) => Check::Inspect(Box::new(inspector)),
+            Err(defect) => Check::Refuse(defect),
+        };
+        self.checks.insert(id, check);
+    }
+
+    /// The schema ids that records name and this does not know yet.
+    pub fn unknown_schemas(&self, batches: &[RecordBatch]) -> Vec<SchemaId> {
+        let mut unknown = Vec::new();
+        let records = batches.iter().flat_map(|batch| &batch.records);
+        // Neighbours mostly share a schema: looking at the last one first makes this cheap.
+        let mut last = None;
+        for (id, _) in records.filter_map(|record| record::parse_frame(&record.value).ok()) {
+            if last != Some(id) && !self.knows(id) && !unknown.contains(&id) {
+                unknown.push(id);
+            }
+            last = Some(id);
+        }
+        unknown
+    }
+
+    /// Splits records into rows and quarantined records. Every schema must have been learnt.
+    pub fn admit(&self, batches: Vec<RecordBatch>, now: EventTime) -> Batch {
+        let mut admitted = Batch::default();
+        // One buffer holds the keys of the whole batch; rows get slices of it.
+        let mut keys = Vec::new();
+        let mut key_ends = Vec::new();
+        for batch in batches {
+            self.admit_batch(batch, now, &mut admitted, &mut keys, &mut key_ends);
+        }
+        let keys = Bytes::from(keys);
+        let mut start = 0;
+        for (row, end) in admitted.rows.iter_mut().zip(key_ends) {
+            row.key = keys.slice(start..end);
+            start = end;
+        }
+        admitted
+    }
+
+    fn admit_batch(
+        &self,
+        batch: RecordBatch,
+        now: EventTime,
+        admitted: &mut Batch,
+        keys: &mut Vec<u8>,
+        key_ends: &mut Vec<usize>,
+    ) {
+        let next = batch.first.plus(batch.records.len() as u64);
+        admitted.positions.advance(batch.partition, next);
+        admitted.rows.reserve(batch.records.len());
+        for record in &batch.records {
+            admitted.bytes += record.value.len();
+            let key_start = keys.len();
+            match self.check(&batch, record, keys) {
+                Ok((schema, event_time)) => {
+                    key_ends.push(keys.len());
+                    admitted.rows.push(Row {
+                        partition: batch.partition,
+                        key: Bytes::new(),
+                        version: RowVersion {
+                            event_time,
+                            operation: batch.headers.operation,
+                            offset: record.offset,
+                        },
+                        schema,
+                        value: record.value.clone(),
+                    });
+                }
+                Err(defect) => {
+                    keys.truncate(key_start);
+                    admitted
+                        .quarantined
+                        .push(self.dead_letter(&batch, record, &defect, now));
+                }
+            }
+        }
+    }
+
+    fn check(
+        &self,
+        batch: &RecordBatch,
+        record: &Record,
+        keys: &mut Vec<u8>,
+    ) -> Result<(SchemaId, EventTime), Defect> {
+        let (schema, body) = record::parse_frame(&record.value)?;
+        let inspector = match self.checks.get(&schema) {
+            Some(Check::Inspect(inspector)) => inspector,
+            Some(Check::Refuse(defect)) => return Err(defect.clone()),
+            None => return Err(Defect::UnknownSchema { id: schema.0 }),
+        };
+        let told = batch.headers.event_time.unwrap_or(batch.appended_at);
+        let event_time = match batch.headers.operation {
+            Operation::Upsert => inspector.inspect(body, keys)?.unwrap_or(told),
+            Operation::Delete => {
+                inspector.inspect_key(body, keys)?;
+                told
+            }
+        };
+        // Judged by the log's clock and not by ours, so that every consumer and every replay agrees.
+        if event_time.is_ahead_of(batch.appended_at, self.future_skew_max) {
+            return Err(Defect::FutureEventTime {
+                event_time_us: event_time.micros(),
+                appended_at_us: batch.appended_at.micros(),
+                skew_us_max: i64::try_from(self.future_skew_max.as_micros()).unwrap_or(i64::MAX),
+            });
+        }
+        Ok((schema, event_time))
+    }
+
+    fn dead_letter(
+        &self,
+        batch: &RecordBatch,
+        record: &Record,
+        defect: &Defect,
+        now: EventTime,
+    ) -> QuarantinedRecord {
+        QuarantinedRecord {
+            group: self.group.id().clone(),
+            position: Position {
+                partition: batch.partition,
+                offset: record.offset,
+            },
+            key: record.key.to_vec(),
+            value: record.value.to_vec(),
+            headers: batch.headers.encode().to_vec(),
+            code: defect.code().to_owned(),
+            reason: defect.to_string(),
+            quarantined_at: now,
+            replayed_at: None,
+        }
+    }
+}

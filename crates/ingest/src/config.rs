@@ -1,0 +1,31 @@
+use std::time::Duration;
+
+use crate::Limits;
+use serde::Deserialize;
+
+/// Bounds of one materializer as they stand in configuration; `default.toml` explains each.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub batch_rows_max: usize,
+    pub batch_bytes_max: usize,
+    pub batch_age_ms_max: u64,
+    pub batch_idle_ms_max: u64,
+    pub future_skew_ms_max: u64,
+    pub commit_interval_ms: u64,
+    pub retry_backoff_ms_max: u64,
+}
+
+impl Config {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            batch_rows_max: self.batch_rows_max,
+            batch_bytes_max: self.batch_bytes_max,
+            batch_age_ms_max: self.batch_age_ms_max,
+            batch_idle_ms_max: self.batch_idle_ms_max,
+            future_skew_max: Duration::from_millis(self.future_skew_ms_max),
+            commit_interval_ms: self.commit_interval_ms,
+            retry_backoff_ms_max: self.retry_backoff_ms_max,
+        }
+    }
+}

@@ -1,0 +1,252 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+use twinfold_client::{Definitions, GroupDefinition};
+use twinfold_model::{EventTime, FeatureGroupId, PartitionId, Positions};
+use twinfold_service_kit::Clock;
+use twinfold_store_topic::{Event, FetchLimits, RecordBatch, Subscription, TopicStore};
+
+use crate::admission::Admission;
+use crate::plan::{self, Batch, Buffer, Limits};
+use crate::{Error, Result, Sink, SinkError, Status};
+
+/// What is taken from the topic at once.
+const FETCH_BYTES_MAX: usize = 4 << 20;
+
+/// One loop: the records of one feature group into one sink.
+pub struct Consumer {
+    pub name: &'static str,
+    pub group: FeatureGroupId,
+    pub topics: Arc<dyn TopicStore>,
+    pub definitions: Arc<dyn Definitions>,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub status: watch::Sender<Status>,
+}
+
+/// What the loop holds while it runs.
+struct Run<'a> {
+    consumer: &'a Consumer,
+    subscription: Box<dyn Subscription>,
+    sink: &'a mut dyn Sink,
+    definition: Arc<GroupDefinition>,
+    /// Shared only with the thread that checks a fetch, while we wait for it.
+    admission: Arc<Admission>,
+    buffer: Buffer,
+    written: Positions,
+    committed: Positions,
+    commit_due_us: i64,
+}
+
+impl Consumer {
+    /// Consumes until told to stop, then writes what is buffered, makes it durable, commits and leaves.
+    pub async fn run(&self, sink: &mut dyn Sink, shutdown: CancellationToken) -> Result<()> {
+        let definition = self.definitions.group(&self.group).await?;
+        sink.define(&definition).await?;
+        let topic = self.group.resource_name();
+        let mut run = Run {
+            subscription: self.topics.subscribe(&topic, self.name).await?,
+            admission: self.admission(&definition),
+            consumer: self,
+            sink,
+            definition,
+            buffer: Buffer::new(self.limits),
+            written: Positions::new(),
+            committed: Positions::new(),
+            commit_due_us: 0,
+        };
+        while !shutdown.is_cancelled() {
+            run.step(&shutdown).await?;
+        }
+        run.write(&shutdown).await?;
+        run.commit().await
+    }
+
+    fn admission(&self, definition: &GroupDefinition) -> Arc<Admission> {
+        Arc::new(Admission::new(
+            definition.group.clone(),
+            self.limits.future_skew_max,
+        ))
+    }
+
+    fn now(&self) -> EventTime {
+        EventTime::from_micros(self.clock.now_us())
+    }
+}
+
+impl Run<'_> {
+    async fn step(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let limits = FetchLimits {
+            bytes_max: FETCH_BYTES_MAX.min(self.consumer.limits.batch_bytes_max),
+            wait_max: self.wait_max(),
+        };
+        // `next` is cancel-safe: what it has not returned is still in the topic.
+        let event = tokio::select! {
+            () = shutdown.cancelled() => return Ok(()),
+            event = self.subscription.next(limits) => event?,
+        };
+        match event {
+            Event::Assigned(partitions) => self.resume(&partitions).await?,
+            Event::Revoked(partitions) => {
+                debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
+                self.write(shutdown).await?;
+                self.commit().await?;
+            }
+            Event::Records(batches) => self.take_in(batches, shutdown).await?,
+            Event::Idle => {}
+        }
+        let now_us = self.consumer.clock.now_us();
+        if self.buffer.is_due(now_us) {
+            self.write(shutdown).await?;
+        }
+        if self.written != self.committed && now_us >= self.commit_due_us {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Until the buffer is due or a commit is, whichever is first.
+    fn wait_max(&self) -> Duration {
+        let now_us = self.consumer.clock.now_us();
+        let idle = Duration::from_millis(self.consumer.limits.commit_interval_ms);
+        let until_commit = match u64::try_from(self.commit_due_us - now_us) {
+            Ok(micros) if self.written != self.committed => Duration::from_micros(micros),
+            _ => idle,
+        };
+        if self.buffer.is_empty() {
+            until_commit
+        } else {
+            until_commit.min(self.buffer.wait(now_us))
+        }
+    }
+
+    async fn resume(&mut self, partitions: &[PartitionId]) -> Result<()> {
+        let topic = self.consumer.group.resource_name();
+        let known = self.sink.positions().await?;
+        let committed = self
+            .consumer
+            .topics
+            .progress(&topic, self.consumer.name)
+            .await?;
+        for partition in partitions {
+            let offset = plan::resume_at(*partition, known.as_ref(), &committed);
+            self.subscription.seek(*partition, offset).await?;
+            self.written.advance(*partition, offset);
+        }
+        info!(consumer = self.consumer.name, group = %self.consumer.group, partitions = partitions.len(), "partitions assigned");
+        self.publish(None);
+        Ok(())
+    }
+
+    async fn take_in(
+        &mut self,
+        batches: Vec<RecordBatch>,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        self.learn(&batches, shutdown).await?;
+        let now = self.consumer.now();
+        // Checking a full fetch takes milliseconds: too long for the threads that wait for I/O.
+        let admission = Arc::clone(&self.admission);
+        let admitted = tokio::task::spawn_blocking(move || admission.admit(batches, now)).await?;
+        if !admitted.quarantined.is_empty() {
+            self.admission_mut().forget_refused();
+        }
+        self.buffer.push(admitted, now.micros());
+        Ok(())
+    }
+
+    /// Learns the schemas that these records name. A new schema of our own group means that the group
+    /// may have evolved: what is buffered is written under the old definition first.
+    async fn learn(&mut self, batches: &[RecordBatch], shutdown: &CancellationToken) -> Result<()> {
+        for id in self.admission.unknown_schemas(batches) {
+            let schema = self.consumer.definitions.schema(id).await?;
+            let definition = self
+                .consumer
+                .definitions
+                .group(&self.consumer.group)
+                .await?;
+            if definition.group != self.definition.group {
+                self.write(shutdown).await?;
+                self.sink.define(&definition).await?;
+                self.admission = self.consumer.admission(&definition);
+                self.definition = definition;
+                return Box::pin(self.learn(batches, shutdown)).await;
+            }
+            self.admission_mut().learn(id, schema.as_deref());
+        }
+        Ok(())
+    }
+
+    fn admission_mut(&mut self) -> &mut Admission {
+        Arc::get_mut(&mut self.admission)
+            .expect("the checking thread has ended and dropped its share")
+    }
+
+    /// Writes what is buffered, again and again until it is in or we are told to stop.
+    async fn write(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.buffer.take();
+        for attempt in 1.. {
+            let Err(error) = self.try_write(&mut batch).await else {
+                break;
+            };
+            if !error.retry || shutdown.is_cancelled() {
+                return Err(error.into());
+            }
+            warn!(consumer = self.consumer.name, group = %self.consumer.group, attempt, %error, "write failed, trying again");
+            self.publish(Some(error.to_string()));
+            let pause = plan::backoff(attempt, &self.consumer.limits);
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        self.written.merge(&batch.positions);
+        self.publish(None);
+        Ok(())
+    }
+
+    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+        if !batch.quarantined.is_empty() {
+            let records = batch.quarantined.clone();
+            let kept = self.consumer.definitions.quarantine(records).await;
+            kept.map_err(|error| SinkError {
+                store: "quarantine",
+                retry: error.retry(),
+                source: Box::new(error),
+            })?;
+            // Kept: a second attempt need not keep them again.
+            batch.quarantined.clear();
+        }
+        self.sink.write(batch).await
+    }
+
+    /// Makes what was written durable and tells the topic, so that a restart goes on from here.
+    async fn commit(&mut self) -> Result<()> {
+        let interval_us = self.consumer.limits.commit_interval_ms * 1_000;
+        self.commit_due_us = self
+            .consumer
+            .clock
+            .now_us()
+            .saturating_add_unsigned(interval_us);
+        if self.written == self.committed {
+            return Ok(());
+        }
+        self.sink.flush().await.map_err(Error::Sink)?;
+        self.subscription.commit(&self.written).await?;
+        self.committed.merge(&self.written);
+        Ok(())
+    }
+
+    fn publish(&self, failing: Option<String>) {
+        self.consumer.status.send_modify(|status| {
+            status.positions.merge(&self.written);
+            status.failing = failing;
+        });
+    }
+}

@@ -1,0 +1,218 @@
+//! When to write what: pure decisions over what is buffered.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use twinfold_model::{
+    Offset, PartitionId, Position, Positions, QuarantinedRecord, RowVersion, SchemaId,
+};
+
+/// Bounds of a batch. Whichever is reached first makes the batch due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    pub batch_rows_max: usize,
+    pub batch_bytes_max: usize,
+    pub batch_age_ms_max: u64,
+    /// A batch is also due when nothing was added to it for this long.
+    pub batch_idle_ms_max: u64,
+    /// How far an event time may lie ahead of the log's clock.
+    pub future_skew_max: Duration,
+    /// Progress is made durable and committed at most this often.
+    pub commit_interval_ms: u64,
+    pub retry_backoff_ms_max: u64,
+}
+
+/// A record that passed every check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub partition: PartitionId,
+    /// Canonical key bytes, derived from the value.
+    pub key: Bytes,
+    pub version: RowVersion,
+    pub schema: SchemaId,
+    /// The framed value as it stood in the topic.
+    pub value: Bytes,
+}
+
+impl Row {
+    /// The Avro body: the value without its frame.
+    pub fn body(&self) -> Bytes {
+        self.value.slice(twinfold_wire::record::FRAME_BYTES..)
+    }
+
+    pub fn position(&self) -> Position {
+        Position {
+            partition: self.partition,
+            offset: self.version.offset,
+        }
+    }
+}
+
+/// What is written at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// In the order of the topic within each partition.
+    pub rows: Vec<Row>,
+    pub quarantined: Vec<QuarantinedRecord>,
+    /// Where the topic stands after this batch, for the partitions it touches.
+    pub positions: Positions,
+    pub bytes: usize,
+}
+
+/// Collects rows until a batch is due.
+#[derive(Debug)]
+pub struct Buffer {
+    limits: Limits,
+    batch: Batch,
+    oldest_us: Option<i64>,
+    newest_us: i64,
+}
+
+impl Buffer {
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            batch: Batch::default(),
+            oldest_us: None,
+            newest_us: 0,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.oldest_us.is_none()
+    }
+
+    /// Adds what was admitted; `now_us` is when it was taken from the topic.
+    pub fn push(&mut self, admitted: Batch, now_us: i64) {
+        self.oldest_us.get_or_insert(now_us);
+        self.newest_us = now_us;
+        self.batch.bytes += admitted.bytes;
+        self.batch.positions.merge(&admitted.positions);
+        self.batch.quarantined.extend(admitted.quarantined);
+        if self.batch.rows.is_empty() {
+            self.batch.rows = admitted.rows;
+        } else {
+            self.batch.rows.extend(admitted.rows);
+        }
+    }
+
+    pub fn is_due(&self, now_us: i64) -> bool {
+        !self.is_empty()
+            && (self.batch.rows.len() >= self.limits.batch_rows_max
+                || self.batch.bytes >= self.limits.batch_bytes_max
+                || self.wait(now_us).is_zero())
+    }
+
+    /// How long to wait for more before what is buffered becomes due by age or by idleness.
+    pub fn wait(&self, now_us: i64) -> Duration {
+        let age_max = Duration::from_millis(self.limits.batch_age_ms_max);
+        let idle_max = Duration::from_millis(self.limits.batch_idle_ms_max);
+        let since = |then_us: i64| {
+            Duration::from_micros(u64::try_from(now_us.saturating_sub(then_us)).unwrap_or(0))
+        };
+        match self.oldest_us {
+            None => age_max,
+            Some(oldest_us) => {
+                let until_old = age_max.saturating_sub(since(oldest_us));
+                until_old.min(idle_max.saturating_sub(since(self.newest_us)))
+            }
+        }
+    }
+
+    pub fn take(&mut self) -> Batch {
+        self.oldest_us = None;
+        std::mem::take(&mut self.batch)
+    }
+}
+
+/// The offset from which a partition is read again: what the sink knows, else what was committed,
+/// else the beginning.
+pub fn resume_at(
+    partition: PartitionId,
+    sink: Option<&Positions>,
+    committed: &Positions,
+) -> Offset {
+    sink.unwrap_or(committed)
+        .get(partition)
+        .unwrap_or(Offset::ZERO)
+}
+
+/// The pause before attempt number `attempt` (from 1): doubling from 50 ms up to the limit.
+pub fn backoff(attempt: u32, limits: &Limits) -> Duration {
+    const FIRST_MS: u64 = 50;
+    let doubled_ms = FIRST_MS.saturating_mul(1_u64 << attempt.saturating_sub(1).min(16));
+    Duration::from_millis(doubled_ms.min(limits.retry_backoff_ms_max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        Limits {
+            batch_rows_max: 10,
+            batch_bytes_max: 1_000,
+            batch_age_ms_max: 5,
+            batch_idle_ms_max: 4,
+            future_skew_max: Duration::from_secs(300),
+            commit_interval_ms: 1_000,
+            retry_backoff_ms_max: 5_000,
+        }
+    }
+
+    fn admitted(bytes: usize, next: u64) -> Batch {
+        Batch {
+            bytes,
+            positions: Positions::from_iter([(PartitionId(0), Offset(next))]),
+            ..Batch::default()
+        }
+    }
+
+    #[test]
+    fn a_batch_is_due_by_size_or_by_age_and_never_when_empty() {
+        let mut buffer = Buffer::new(limits());
+        assert!(!buffer.is_due(i64::MAX));
+        buffer.push(admitted(999, 1), 1_000);
+        assert!(!buffer.is_due(1_000));
+        assert_eq!(buffer.wait(3_000), Duration::from_millis(2));
+        assert!(buffer.is_due(5_000));
+        buffer.push(admitted(0, 1), 5_000);
+        assert_eq!(buffer.wait(5_500), Duration::from_micros(500));
+        assert!(buffer.is_due(6_000));
+        buffer.push(admitted(1, 2), 1_000);
+        assert!(buffer.is_due(1_000));
+        let batch = buffer.take();
+        assert_eq!(
+            (batch.bytes, batch.positions.get(PartitionId(0))),
+            (1_000, Some(Offset(2)))
+        );
+        assert!(!buffer.is_due(i64::MAX));
+    }
+
+    #[test]
+    fn a_clock_that_runs_backwards_does_no_harm() {
+        let mut buffer = Buffer::new(limits());
+        buffer.push(admitted(1, 1), 1_000_000);
+        assert!(!buffer.is_due(0));
+        assert_eq!(buffer.wait(0), Duration::from_millis(4));
+    }
+
+    #[test]
+    fn the_sink_knows_best_where_to_resume() {
+        let at = |offset| Positions::from_iter([(PartitionId(1), Offset(offset))]);
+        assert_eq!(resume_at(PartitionId(1), Some(&at(7)), &at(3)), Offset(7));
+        assert_eq!(resume_at(PartitionId(1), None, &at(3)), Offset(3));
+        assert_eq!(
+            resume_at(PartitionId(0), Some(&at(7)), &at(3)),
+            Offset::ZERO
+        );
+    }
+
+    #[test]
+    fn pauses_grow_to_a_limit() {
+        let pauses: Vec<_> = [1, 2, 3, 40]
+            .map(|n| backoff(n, &limits()).as_millis())
+            .into();
+        assert_eq!(pauses, [50, 100, 200, 5_000]);
+    }
+}

@@ -1,0 +1,133 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+use twinfold_client::Definitions;
+use twinfold_model::{FeatureGroupId, ResourceState};
+use twinfold_service_kit::{Clock, Task, TaskGroup};
+use twinfold_store_topic::TopicStore;
+
+use crate::plan::{self, Limits};
+use crate::{Consumer, Result, SinkFactory, Statuses};
+
+/// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
+pub struct Supervisor {
+    /// The name under which progress is committed: "onlinefs" or "offlinefs".
+    pub name: &'static str,
+    pub topics: Arc<dyn TopicStore>,
+    pub definitions: Arc<dyn Definitions>,
+    pub sinks: Arc<dyn SinkFactory>,
+    pub limits: Limits,
+    pub clock: Arc<dyn Clock>,
+    pub statuses: Statuses,
+    pub tasks: TaskGroup,
+}
+
+impl Supervisor {
+    /// Follows the definitions until told to stop, then stops its consumers and waits for them.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let mut changes = self.definitions.changes();
+        let mut running: HashMap<FeatureGroupId, Task> = HashMap::new();
+        loop {
+            changes.mark_unchanged();
+            self.adjust(&mut running).await?;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = changes.changed() => if changed.is_err() { break },
+            }
+        }
+        for task in running.values() {
+            task.cancel();
+        }
+        for task in running.values() {
+            task.ended().await;
+        }
+        Ok(())
+    }
+
+    /// Starts what should run and does not; stops what runs and should not.
+    async fn adjust(&self, running: &mut HashMap<FeatureGroupId, Task>) -> Result<()> {
+        let definitions = self.definitions.groups().await?;
+        let wanted: Vec<FeatureGroupId> = definitions
+            .iter()
+            .filter(|definition| definition.state == ResourceState::Active)
+            .filter(|definition| self.sinks.wants(definition))
+            .map(|definition| definition.group.id().clone())
+            .collect();
+        let gone = |id: &FeatureGroupId| {
+            let definition = definitions
+                .iter()
+                .find(|definition| definition.group.id() == id);
+            // A group in `Creating` is only being changed: its consumer goes on.
+            definition.is_none_or(|definition| definition.state == ResourceState::Deleting)
+        };
+        let stopping: Vec<FeatureGroupId> = running.keys().filter(|id| gone(id)).cloned().collect();
+        for id in stopping {
+            if let Some(task) = running.remove(&id) {
+                task.cancel();
+                task.ended().await;
+                self.statuses.forget(&id);
+                info!(consumer = self.name, group = %id, "stopped");
+            }
+        }
+        for id in wanted {
+            if !running.contains_key(&id) {
+                let task = self.start(id.clone());
+                running.insert(id, task);
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, group: FeatureGroupId) -> Task {
+        let consumer = Consumer {
+            name: self.name,
+            status: self.statuses.sender(&group),
+            group,
+            topics: Arc::clone(&self.topics),
+            definitions: Arc::clone(&self.definitions),
+            limits: self.limits,
+            clock: Arc::clone(&self.clock),
+        };
+        let sinks = Arc::clone(&self.sinks);
+        let name = format!("{} {}", self.name, consumer.group);
+        self.tasks.spawn(name, |token| async move {
+            keep_running(&consumer, sinks.as_ref(), token).await;
+            Ok::<(), std::convert::Infallible>(())
+        })
+    }
+}
+
+/// A loop that ends with an error is started again: another group must not suffer for it, and a
+/// restart goes on from committed positions.
+async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
+    for attempt in 1.. {
+        let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
+            return;
+        };
+        error!(consumer = consumer.name, group = %consumer.group, attempt, %error, "stopped by an error");
+        consumer
+            .status
+            .send_modify(|status| status.failing = Some(error.to_string()));
+        if shutdown.is_cancelled() {
+            return;
+        }
+        let pause: Duration = plan::backoff(attempt, &consumer.limits);
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn run_once(
+    consumer: &Consumer,
+    sinks: &dyn SinkFactory,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let definition = consumer.definitions.group(&consumer.group).await?;
+    let mut sink = sinks.open(&definition).await?;
+    consumer.run(sink.as_mut(), shutdown).await
+}

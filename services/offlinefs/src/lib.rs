@@ -1,0 +1,12 @@
+//! Topic to Delta: appends every version of every row, exactly once.
+//!
+//! Positions are committed with the rows, so a restart reads from the table where to go on. The entry
+//! type is [`OfflineSinks`], which an [`ingest::Supervisor`](twinfold_ingest::Supervisor) drives.
+
+mod append;
+mod history;
+
+pub use append::OfflineSinks;
+
+/// The name under which progress is committed.
+pub const CONSUMER: &str = "offlinefs";

@@ -56,8 +56,10 @@ enum Data {
 struct Offsets(Vec<i32>);
 
 impl Offsets {
-    fn new() -> Self {
-        Self(vec![0])
+    fn new(rows: usize) -> Self {
+        let mut offsets = Vec::with_capacity(rows + 1);
+        offsets.push(0);
+        Self(offsets)
     }
 
     fn push(&mut self, end: usize) {
@@ -76,29 +78,30 @@ impl Offsets {
 }
 
 impl Column {
-    pub(crate) fn new(r#type: &FeatureType) -> Self {
+    /// `rows` is how many values to make room for.
+    pub(crate) fn new(r#type: &FeatureType, rows: usize) -> Self {
         let data = match r#type {
-            FeatureType::Boolean => Data::Boolean(BooleanBufferBuilder::new(0)),
-            FeatureType::Int | FeatureType::Date => Data::Int(Vec::new()),
-            FeatureType::BigInt | FeatureType::Timestamp => Data::Long(Vec::new()),
-            FeatureType::Float => Data::Float(Vec::new()),
-            FeatureType::Double => Data::Double(Vec::new()),
-            FeatureType::Decimal { .. } => Data::Decimal(Vec::new()),
+            FeatureType::Boolean => Data::Boolean(BooleanBufferBuilder::new(rows)),
+            FeatureType::Int | FeatureType::Date => Data::Int(Vec::with_capacity(rows)),
+            FeatureType::BigInt | FeatureType::Timestamp => Data::Long(Vec::with_capacity(rows)),
+            FeatureType::Float => Data::Float(Vec::with_capacity(rows)),
+            FeatureType::Double => Data::Double(Vec::with_capacity(rows)),
+            FeatureType::Decimal { .. } => Data::Decimal(Vec::with_capacity(rows)),
             FeatureType::String | FeatureType::Binary => Data::Bytes {
-                ends: Offsets::new(),
+                ends: Offsets::new(rows),
                 bytes: Vec::new(),
             },
             FeatureType::Array(item) => Data::List {
-                ends: Offsets::new(),
-                item: Box::new(Self::new(item)),
+                ends: Offsets::new(rows),
+                item: Box::new(Self::new(item, 0)),
             },
             FeatureType::Map(value) => Data::Map {
-                ends: Offsets::new(),
-                keys: Box::new(Self::new(&FeatureType::String)),
-                values: Box::new(Self::new(value)),
+                ends: Offsets::new(rows),
+                keys: Box::new(Self::new(&FeatureType::String, 0)),
+                values: Box::new(Self::new(value, 0)),
             },
             FeatureType::Struct(fields) => {
-                Data::Struct(fields.iter().map(|field| Self::new(&field.r#type)).collect())
+                Data::Struct(fields.iter().map(|field| Self::new(&field.r#type, rows)).collect())
             }
             FeatureType::Embedding(length) => Data::Embedding {
                 length: *length as usize,
@@ -107,7 +110,7 @@ impl Column {
         };
         Self {
             r#type: r#type.clone(),
-            nulls: NullBufferBuilder::new(0),
+            nulls: NullBufferBuilder::new(rows),
             data,
         }
     }

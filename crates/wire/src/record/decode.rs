@@ -73,7 +73,7 @@ impl Decoder {
             .group
             .features()
             .iter()
-            .map(|feature| Column::new(&feature.r#type))
+            .map(|feature| Column::new(&feature.r#type, values.len()))
             .collect();
         let mut rows = Vec::with_capacity(values.len());
         let mut defects = Vec::new();

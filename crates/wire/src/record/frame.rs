@@ -12,6 +12,14 @@ pub(crate) fn write_frame(schema: SchemaId, out: &mut Vec<u8>) {
     out.extend_from_slice(&schema.0.to_be_bytes());
 }
 
+/// A record's value of the id of its writer schema and its Avro body.
+pub fn frame(schema: SchemaId, body: &[u8]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(FRAME_BYTES + body.len());
+    write_frame(schema, &mut value);
+    value.extend_from_slice(body);
+    value
+}
+
 /// Splits a record's value into the id of its writer schema and its Avro body.
 pub fn parse_frame(value: &[u8]) -> Result<(SchemaId, &[u8]), Defect> {
     match value {

@@ -1,5 +1,6 @@
 use twinfold_model::{EventTime, FeatureGroup};
 
+use super::defect::{Fault, in_feature};
 use super::plan::{RecordPlan, Slot, Step};
 use super::sink::{Ignore, Sink};
 use super::{Cursor, Defect, walk};
@@ -83,9 +84,9 @@ impl Inspector {
         let start = key.len();
         begin_key(key);
         for (step, cursor) in self.key_steps.iter().zip(keys) {
-            if let Err(defect) = self.read(*step, cursor, &mut KeySink(key)) {
+            if let Err(fault) = self.read(*step, cursor, &mut KeySink(key)) {
                 key.truncate(start);
-                return Err(defect);
+                return Err(*fault);
             }
         }
         Ok(event_time.0)
@@ -103,7 +104,7 @@ impl Inspector {
         &self,
         body: &'a [u8],
         keys: &mut [Cursor<'a>],
-    ) -> Result<Option<Cursor<'a>>, Defect> {
+    ) -> Result<Option<Cursor<'a>>, Fault> {
         let mut event_time = None;
         let mut cursor = Cursor::new(body);
         for (index, mark) in self.marks.iter().enumerate() {
@@ -128,7 +129,7 @@ impl Inspector {
         step: usize,
         cursor: &mut Cursor<'_>,
         sink: &mut S,
-    ) -> Result<(), Defect> {
+    ) -> Result<(), Fault> {
         self.plan.step(&self.plan.steps[step], cursor, |_| sink)
     }
 }
@@ -141,7 +142,7 @@ impl RecordPlan {
         step: &Step,
         cursor: &mut Cursor<'_>,
         sink_of: impl FnOnce(usize) -> &'s mut S,
-    ) -> Result<(), Defect> {
+    ) -> Result<(), Fault> {
         match step {
             Step::Skip(node) => self.schema.skip(*node, cursor),
             Step::Read(index, slot) => self.feature(*index, slot, cursor, sink_of(*index)),
@@ -155,9 +156,9 @@ impl RecordPlan {
         slot: &Slot,
         cursor: &mut Cursor<'_>,
         sink: &mut S,
-    ) -> Result<(), Defect> {
+    ) -> Result<(), Fault> {
         walk::read(slot, &self.schema, cursor, sink)
-            .map_err(|defect| defect.in_feature(&self.names[index]))
+            .map_err(|fault| in_feature(fault, &self.names[index]))
     }
 }
 

@@ -10,7 +10,7 @@ mod coerce;
 mod column;
 mod cursor;
 mod decode;
-mod defect;
+pub(crate) mod defect;
 mod encode;
 mod frame;
 mod headers;
@@ -26,7 +26,7 @@ pub use coerce::{coerce, coerce_keys};
 pub use decode::{Decoded, Decoder};
 pub use defect::Defect;
 pub use encode::{EncodedRows, Encoder};
-pub use frame::{FRAME_BYTES, parse_frame};
+pub use frame::{FRAME_BYTES, frame, parse_frame};
 pub use headers::Headers;
 pub use inspect::Inspector;
 

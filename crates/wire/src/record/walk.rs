@@ -1,5 +1,6 @@
 //! The walk: one pass over the bytes of a value, checking everything, telling a sink what was found.
 
+use super::defect::{Fault, fault};
 use super::plan::{OnNull, Reader, Slot, Step, StructPlan, Union};
 use super::sink::Sink;
 use super::writer_schema::{WriterSchema, boolean, branch};
@@ -16,7 +17,7 @@ pub(crate) fn read<S: Sink>(
     schema: &WriterSchema,
     cursor: &mut Cursor<'_>,
     sink: &mut S,
-) -> Result<(), Defect> {
+) -> Result<(), Fault> {
     if is_null(slot.union, cursor)? {
         return match slot.on_null {
             OnNull::Keep => {
@@ -24,15 +25,15 @@ pub(crate) fn read<S: Sink>(
                 sink.null();
                 Ok(())
             }
-            OnNull::NullKey => Err(Defect::NullKey),
-            OnNull::NullValue => Err(Defect::NullValue),
+            OnNull::NullKey => Err(fault(Defect::NullKey)),
+            OnNull::NullValue => Err(fault(Defect::NullValue)),
         };
     }
     read_value(&slot.reader, schema, cursor, sink)
 }
 
-#[inline]
-fn is_null(union: Union, cursor: &mut Cursor<'_>) -> Result<bool, Defect> {
+#[inline(always)]
+fn is_null(union: Union, cursor: &mut Cursor<'_>) -> Result<bool, Fault> {
     match union {
         Union::None => Ok(false),
         Union::NullAt(null) => Ok(branch(cursor, 2)? == usize::from(null)),
@@ -45,7 +46,7 @@ fn read_value<S: Sink>(
     schema: &WriterSchema,
     cursor: &mut Cursor<'_>,
     sink: &mut S,
-) -> Result<(), Defect> {
+) -> Result<(), Fault> {
     match reader {
         Reader::Boolean => sink.boolean(boolean(cursor)?),
         Reader::Int => sink.int(cursor.int()?),
@@ -75,7 +76,7 @@ fn read_value<S: Sink>(
         Reader::Timestamp => sink.timestamp(cursor.long()?),
         Reader::TimestampMillis => {
             let micros = cursor.long()?.checked_mul(MILLISECOND_US);
-            sink.timestamp(micros.ok_or(Defect::EventTimeOutOfRange)?);
+            sink.timestamp(micros.ok_or_else(out_of_range)?);
         }
         Reader::Array(item) => {
             sink.array();
@@ -110,7 +111,7 @@ fn read_struct<S: Sink>(
     schema: &WriterSchema,
     cursor: &mut Cursor<'_>,
     sink: &mut S,
-) -> Result<(), Defect> {
+) -> Result<(), Fault> {
     sink.structure(plan.fields);
     for step in &plan.steps {
         match step {
@@ -130,16 +131,16 @@ fn embedding<S: Sink>(
     item: Union,
     cursor: &mut Cursor<'_>,
     sink: &mut S,
-) -> Result<(), Defect> {
+) -> Result<(), Fault> {
     sink.embedding(length);
     let mut found: u64 = 0;
     while let Some(block) = cursor.block()? {
         found = found.saturating_add(block.items);
         if found > u64::from(length) {
-            return Err(Defect::EmbeddingLength {
+            return Err(fault(Defect::EmbeddingLength {
                 found,
                 wanted: length,
-            });
+            }));
         }
         match item {
             // `items` is at most `length` here, so the product cannot overflow.
@@ -147,7 +148,7 @@ fn embedding<S: Sink>(
             _ => {
                 for _ in 0..block.items {
                     if is_null(item, cursor)? {
-                        return Err(Defect::NullValue);
+                        return Err(fault(Defect::NullValue));
                     }
                     sink.floats(cursor.take(FLOAT_BYTES)?);
                 }
@@ -158,35 +159,39 @@ fn embedding<S: Sink>(
     if found == u64::from(length) {
         Ok(())
     } else {
-        Err(Defect::EmbeddingLength {
+        Err(fault(Defect::EmbeddingLength {
             found,
             wanted: length,
-        })
+        }))
     }
 }
 
 #[inline]
-fn bytes<'a>(cursor: &mut Cursor<'a>, fixed: Option<usize>) -> Result<&'a [u8], Defect> {
+fn bytes<'a>(cursor: &mut Cursor<'a>, fixed: Option<usize>) -> Result<&'a [u8], Fault> {
     match fixed {
         None => cursor.bytes(),
         Some(bytes) => cursor.take(bytes),
     }
 }
 
+#[cold]
+fn out_of_range() -> Fault {
+    fault(Defect::EventTimeOutOfRange)
+}
+
 /// Midnight UTC in microseconds.
-fn midnight(days: i32) -> Result<i64, Defect> {
+fn midnight(days: i32) -> Result<i64, Fault> {
     i64::from(days)
         .checked_mul(DAY_US)
-        .ok_or(Defect::EventTimeOutOfRange)
+        .ok_or_else(out_of_range)
 }
 
 /// A two's-complement big-endian integer of any length whose value fits `precision` digits.
-fn decimal(bytes: &[u8], precision: u8) -> Result<i128, Defect> {
+fn decimal(bytes: &[u8], precision: u8) -> Result<i128, Fault> {
     const WIDTH: usize = size_of::<i128>();
     let Some(&first) = bytes.first() else {
-        return Err(Defect::InvalidLength { found: 0 });
+        return Err(fault(Defect::InvalidLength { found: 0 }));
     };
-    let overflow = Defect::DecimalOverflow { precision };
     let fill = if first >= 0x80 { 0xff } else { 0x00 };
     let (padding, digits) = bytes.split_at(bytes.len().saturating_sub(WIDTH));
     let mut wide = [fill; WIDTH];
@@ -197,7 +202,7 @@ fn decimal(bytes: &[u8], precision: u8) -> Result<i128, Defect> {
     if is_extended && sign_agrees && fits_precision(unscaled, precision) {
         Ok(unscaled)
     } else {
-        Err(overflow)
+        Err(fault(Defect::DecimalOverflow { precision }))
     }
 }
 
@@ -223,9 +228,9 @@ mod tests {
             let precision = if bytes.len() == 2 { 3 } else { 38 };
             assert_eq!(
                 decimal(bytes, precision),
-                Err(Defect::DecimalOverflow { precision })
+                Err(Defect::DecimalOverflow { precision }.into())
             );
         }
-        assert_eq!(decimal(&[], 3), Err(Defect::InvalidLength { found: 0 }));
+        assert_eq!(decimal(&[], 3), Err(Defect::InvalidLength { found: 0 }.into()));
     }
 }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
+use super::defect::{Fault, fault};
 use super::{Cursor, Defect};
 use crate::{Error, Result};
 
@@ -88,15 +89,15 @@ impl WriterSchema {
         }
     }
 
-    pub(crate) fn skip(&self, id: NodeId, cursor: &mut Cursor<'_>) -> Result<(), Defect> {
+    pub(crate) fn skip(&self, id: NodeId, cursor: &mut Cursor<'_>) -> Result<(), Fault> {
         self.skip_at(id, cursor, 0)
     }
 
-    fn skip_at(&self, id: NodeId, cursor: &mut Cursor<'_>, level: usize) -> Result<(), Defect> {
+    fn skip_at(&self, id: NodeId, cursor: &mut Cursor<'_>, level: usize) -> Result<(), Fault> {
         if level > SKIP_LEVELS_MAX {
-            return Err(Defect::NestedTooDeep {
+            return Err(fault(Defect::NestedTooDeep {
                 levels_max: SKIP_LEVELS_MAX,
-            });
+            }));
         }
         let node = self.node(id);
         // A tree of empty records can be exponentially large while no byte limits the walk.
@@ -188,21 +189,23 @@ impl WriterSchema {
     }
 }
 
-pub(crate) fn boolean(cursor: &mut Cursor<'_>) -> Result<bool, Defect> {
+#[inline]
+pub(crate) fn boolean(cursor: &mut Cursor<'_>) -> Result<bool, Fault> {
     match cursor.byte()? {
         0 => Ok(false),
         1 => Ok(true),
-        found => Err(Defect::InvalidBoolean { found }),
+        found => Err(fault(Defect::InvalidBoolean { found })),
     }
 }
 
 /// An index below `branches`.
-pub(crate) fn branch(cursor: &mut Cursor<'_>, branches: usize) -> Result<usize, Defect> {
+#[inline(always)]
+pub(crate) fn branch(cursor: &mut Cursor<'_>, branches: usize) -> Result<usize, Fault> {
     let found = cursor.long()?;
-    usize::try_from(found)
-        .ok()
-        .filter(|index| *index < branches)
-        .ok_or(Defect::InvalidUnionBranch { found, branches })
+    match usize::try_from(found) {
+        Ok(index) if index < branches => Ok(index),
+        _ => Err(fault(Defect::InvalidUnionBranch { found, branches })),
+    }
 }
 
 fn refusal(reason: String) -> Error {

@@ -7,6 +7,7 @@ use arrow::datatypes::{
 use bytes::Bytes;
 use twinfold_model::{Feature, FeatureGroup, FeatureType, Value};
 
+use crate::record::defect::{Fault, in_feature};
 use crate::record::sink::Sink;
 use crate::record::{Cursor, Defect, arrow_type_of};
 use crate::{Error, Result};
@@ -224,19 +225,19 @@ pub fn decode_key(bytes: &[u8], group: &FeatureGroup) -> Result<Vec<Value>, Defe
         .key_features()
         .map(|feature| {
             decode_part(&feature.r#type, &mut cursor)
-                .map_err(|defect| defect.in_feature(feature.name.as_str()))
+                .map_err(|fault| in_feature(fault, feature.name.as_str()))
         })
         .collect::<Result<Vec<_>, _>>()?;
     cursor.finish()?;
     Ok(values)
 }
 
-fn decode_part(r#type: &FeatureType, cursor: &mut Cursor<'_>) -> Result<Value, Defect> {
+fn decode_part(r#type: &FeatureType, cursor: &mut Cursor<'_>) -> Result<Value, Fault> {
     Ok(match r#type {
         FeatureType::Boolean => match cursor.byte()? {
             0 => Value::Boolean(false),
             1 => Value::Boolean(true),
-            found => return Err(Defect::InvalidBoolean { found }),
+            found => return Err(Defect::InvalidBoolean { found }.into()),
         },
         FeatureType::Int => Value::Int(i32::from_be_bytes(cursor.array()?)),
         FeatureType::Date => Value::Date(i32::from_be_bytes(cursor.array()?)),
@@ -251,7 +252,7 @@ fn decode_part(r#type: &FeatureType, cursor: &mut Cursor<'_>) -> Result<Value, D
     })
 }
 
-fn sized<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Defect> {
+fn sized<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Fault> {
     let length = u32::from_be_bytes(cursor.array()?);
     cursor.take(length as usize)
 }

@@ -40,9 +40,9 @@ impl Projection {
         let mut cursor = Cursor::new(body);
         for step in &self.plan.steps[..self.steps] {
             let read = self.plan.step(step, &mut cursor, |index| &mut values[index]);
-            if let Err(defect) = read {
+            if let Err(fault) = read {
                 out.truncate(start);
-                return Err(defect);
+                return Err(*fault);
             }
         }
         Ok(())

@@ -129,7 +129,7 @@ fn first_null(column: &ArrayRef) -> Option<usize> {
 }
 
 fn constant(r#type: &FeatureType, value: &Value, rows: usize) -> Result<ArrayRef> {
-    let mut column = Column::new(r#type);
+    let mut column = Column::new(r#type, rows);
     for _ in 0..rows {
         column.value(value);
     }

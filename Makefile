@@ -47,7 +47,7 @@ system-tools:
 	    command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
 	    as_root=(); (( EUID == 0 )) || as_root=(sudo); \
 	    echo "installing Debian packages: $${missing[*]}"; \
-	    compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null || "$${as_root[@]}" apt-get update -qq; \
+	    "$${as_root[@]}" apt-get update -qq; \
 	    "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
 	fi
 	@command -v cargo >/dev/null || { \

@@ -6,6 +6,7 @@ const PURE: &[&str] = &[
     "crates/model/src/",
     "crates/wire/src/",
     "crates/ingest/src/plan",
+    "crates/ingest/src/admission",
     "crates/training/src/plan",
 ];
 const IMPURE: &[&str] = &[

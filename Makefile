@@ -19,6 +19,7 @@ VENV_PYTHON := $(VENV)/bin/python
 export PYO3_PYTHON := $(VENV_PYTHON)
 CARGO_TEST_FLAGS ?=
 PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 60
 
 REQUIREMENTS := sdk/requirements-dev.txt
 REQUIREMENTS_STAMP := $(VENV)/.requirements-installed
@@ -93,8 +94,13 @@ check: setup ## formatting, lints, the rules of the project, types
 	cd sdk && $(VENV)/bin/mypy
 
 .PHONY: fuzz
-fuzz: setup ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (default 60)
-	cd fuzz && ./run $(or $(FUZZ_SECONDS),60)
+fuzz: ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (needs nightly and cargo-fuzz)
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { \
+	    echo "needed: rustup toolchain install nightly; cargo install cargo-fuzz" >&2; exit 1; }
+	@for target in $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs))); do \
+	    echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	    CARGO_TARGET_DIR=$(CACHE)/fuzz cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
+	done
 
 .PHONY: bench-engines
 bench-engines: setup ## compare engines for the embedded stores

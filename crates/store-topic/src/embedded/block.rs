@@ -16,10 +16,13 @@
 //! The lengths come first so that a reader slices all keys and values out of one buffer without
 //! looking at their bytes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use twinfold_model::{EventTime, Offset, PartitionId};
 use twinfold_wire::record::Headers;
 
+use super::buffers::{Buffer, Buffers};
 use crate::{NewRecord, Record, RecordBatch};
 
 pub(super) const HEADER_BYTES: usize = 48;
@@ -68,7 +71,7 @@ pub(super) struct BlockHeader {
 /// A block without its place: all the work that needs no lock is done.
 #[derive(Debug)]
 pub(super) struct PreparedBlock {
-    bytes: Vec<u8>,
+    bytes: Buffer,
     body_checksum: u32,
     records: u32,
     headers_bytes: u32,
@@ -85,22 +88,27 @@ pub(super) fn block_bytes(headers: &Bytes, records: &[NewRecord]) -> u64 {
 
 impl PreparedBlock {
     /// The caller has made sure that [`block_bytes`] fits in a `u32`.
-    pub(super) fn new(headers: &Bytes, records: &[NewRecord]) -> Self {
+    pub(super) fn new(buffers: &Arc<Buffers>, headers: &Bytes, records: &[NewRecord]) -> Self {
         let length = usize::try_from(block_bytes(headers, records)).expect("bounded by the caller");
-        let mut bytes = Vec::with_capacity(length);
-        bytes.resize(HEADER_BYTES, 0);
-        bytes.extend_from_slice(headers);
+        let mut bytes = buffers.take(length);
+        let mut rest = &mut bytes[HEADER_BYTES..];
+        let mut put = |part: &[u8]| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(part.len());
+            head.copy_from_slice(part);
+            rest = tail;
+        };
+        put(headers);
         for record in records {
-            bytes.extend_from_slice(&(record.key.len() as u32).to_le_bytes());
+            put(&(record.key.len() as u32).to_le_bytes());
         }
         for record in records {
-            bytes.extend_from_slice(&(record.value.len() as u32).to_le_bytes());
+            put(&(record.value.len() as u32).to_le_bytes());
         }
         for record in records {
-            bytes.extend_from_slice(&record.key);
+            put(&record.key);
         }
         for record in records {
-            bytes.extend_from_slice(&record.value);
+            put(&record.value);
         }
         Self {
             body_checksum: crc32c::crc32c(&bytes[HEADER_BYTES..]),
@@ -299,7 +307,7 @@ mod tests {
         #[test]
         fn a_block_comes_back_from_any_offset_in_it(records in records(), skipped in 0_u64..25) {
             let encoded = headers().encode();
-            let mut block = PreparedBlock::new(&encoded, &records);
+            let mut block = PreparedBlock::new(&Arc::default(), &encoded, &records);
             prop_assert_eq!(block.len(), block_bytes(&encoded, &records));
             let bytes = Bytes::copy_from_slice(block.placed(PLACE));
             let from = PLACE.first.plus(skipped);
@@ -323,7 +331,7 @@ mod tests {
         fn any_changed_byte_is_noticed(
             records in records(), at in any::<prop::sample::Index>(), flip in 1_u8..=255,
         ) {
-            let mut block = PreparedBlock::new(&headers().encode(), &records);
+            let mut block = PreparedBlock::new(&Arc::default(), &headers().encode(), &records);
             let mut bytes = block.placed(PLACE).to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= flip;

@@ -37,6 +37,20 @@ impl Disk {
     }
 }
 
+/// Reads from `position` on until `buffer` is full or the file ends; answers how much it was.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], position + read as u64) {
+            Ok(0) => break,
+            Ok(bytes) => read += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
     move |source| Error::Io {
         path: path.to_owned(),
@@ -56,6 +70,8 @@ pub(super) mod faults {
         pub(in crate::embedded) room_bytes: Mutex<Option<usize>>,
         pub(in crate::embedded) sync_fails: AtomicBool,
         pub(in crate::embedded) syncs: AtomicU64,
+        /// Syncs do not end as long as this is true.
+        pub(in crate::embedded) sync_waits: AtomicBool,
     }
 
     impl Faults {
@@ -73,6 +89,9 @@ pub(super) mod faults {
 
         pub(super) fn on_sync(&self) -> io::Result<()> {
             self.syncs.fetch_add(1, Ordering::Relaxed);
+            while self.sync_waits.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
             match self.sync_fails.load(Ordering::Relaxed) {
                 true => Err(io::Error::other("the disk is gone")),
                 false => Ok(()),

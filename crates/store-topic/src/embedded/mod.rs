@@ -5,6 +5,7 @@
 //! and the file `lock`, which the process that has the log open keeps locked.
 
 mod block;
+mod buffers;
 mod disk;
 mod document;
 mod group;
@@ -28,6 +29,7 @@ use async_trait::async_trait;
 use twinfold_model::{EventTime, Positions};
 
 use crate::{Append, Appended, Bounds, Error, Result, Subscription, TopicConfig, TopicStore};
+use buffers::Buffers;
 use disk::{Disk, io_error};
 use subscription::EmbeddedSubscription;
 use topic::Topic;
@@ -86,6 +88,7 @@ struct State {
 struct Settings {
     options: EmbeddedOptions,
     disk: Disk,
+    buffers: Arc<Buffers>,
     clock: Box<dyn Fn() -> EventTime + Send + Sync>,
 }
 
@@ -125,6 +128,7 @@ impl EmbeddedTopics {
         let settings = Settings {
             options,
             disk: Disk::default(),
+            buffers: Arc::default(),
             clock: Box::new(now),
         };
         Self::open_settings(root, settings).await
@@ -224,9 +228,12 @@ impl State {
         let Some(topic) = self.find(name)? else {
             return Ok(());
         };
-        topic.abandon();
         let folder = self.topics_folder.join(name);
         let dropped = self.topics_folder.join(format!(".dropped-{name}"));
+        if dropped.exists() {
+            fs::remove_dir_all(&dropped).map_err(io_error(&dropped))?;
+        }
+        topic.abandon();
         // From here on it is gone, also after a crash; the rest is tidying up.
         fs::rename(&folder, &dropped).map_err(io_error(&folder))?;
         if let Some(topics) = &mut *lock(&self.topics) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use twinfold_model::{EventTime, Offset, PartitionId};
 
 use super::block::{Place, PreparedBlock};
+use super::buffers::Buffers;
 use super::disk::io_error;
 use super::recovery::{self, CleanEnd};
 use super::retention::{Retention, SegmentAge};
@@ -262,6 +263,10 @@ impl Partition {
     /// The end of what may be delivered.
     pub(super) fn durable_end(&self) -> Offset {
         lock(&self.shared).durable.offset
+    }
+
+    pub(super) fn buffers(&self) -> &Arc<Buffers> {
+        &self.settings.buffers
     }
 
     pub(super) fn check_readable(&self) -> Result<()> {

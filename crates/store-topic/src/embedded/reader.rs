@@ -1,9 +1,13 @@
 //! Reading one partition in order.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use twinfold_model::Offset;
 
 use super::block::{self, BlockHeader};
+use super::buffers::{Buffer, Buffers};
+use super::disk::{io_error, read_at};
 use super::partition::{Partition, Span};
 use super::segment;
 use crate::{RecordBatch, Result};
@@ -37,7 +41,8 @@ impl Cursor {
                 break;
             };
             let position = self.position_in(&span)?;
-            let chunk = read_chunk(&span, position, bytes_max - fetched.bytes.min(bytes_max))?;
+            let bytes_left = bytes_max.saturating_sub(fetched.bytes);
+            let chunk = read_chunk(partition.buffers(), &span, position, bytes_left)?;
             let end = self.take_blocks(partition, &span, position, &chunk, &mut fetched)?;
             if end < span.limit {
                 break;
@@ -51,7 +56,7 @@ impl Cursor {
         let position = match self.place {
             Some((segment, position)) if segment == base => position,
             _ if self.next == base => segment::HEADER_BYTES,
-            _ => span.segment.locate(self.next, span.limit)?,
+            _ => span.segment.locate(&span.file, self.next, span.limit)?,
         };
         if position >= span.limit {
             let reason = format!("wanted offset {}, found the end", self.next.0);
@@ -103,11 +108,22 @@ impl Cursor {
 }
 
 /// About `bytes_max` bytes from `position` on, but the first block whole.
-fn read_chunk(span: &Span, position: u64, bytes_max: usize) -> Result<Bytes> {
+fn read_chunk(
+    buffers: &Arc<Buffers>,
+    span: &Span,
+    position: u64,
+    bytes_max: usize,
+) -> Result<Bytes> {
     let segment = &span.segment;
     let left = usize::try_from(span.limit - position).unwrap_or(usize::MAX);
     let wanted = left.min(bytes_max.max(block::HEADER_BYTES));
-    let chunk = segment.read_at(&span.file, position, wanted)?;
+    let read = |bytes: usize| -> Result<Buffer> {
+        let mut buffer = buffers.take(bytes);
+        let read = read_at(&span.file, &mut buffer, position).map_err(io_error(&segment.path))?;
+        buffer.truncate(read);
+        Ok(buffer)
+    };
+    let chunk = read(wanted)?;
     let header = BlockHeader::parse(&chunk, segment.mark)
         .map_err(|fault| segment.corrupt(position, fault))?;
     if header.bytes > left {
@@ -115,9 +131,10 @@ fn read_chunk(span: &Span, position: u64, bytes_max: usize) -> Result<Bytes> {
         return Err(segment.corrupt(position, reason));
     }
     if chunk.len() >= header.bytes {
-        return Ok(chunk);
+        return Ok(chunk.freeze());
     }
-    let block = segment.read_at(&span.file, position, header.bytes)?;
+    drop(chunk);
+    let block = read(header.bytes)?;
     if block.len() < header.bytes {
         let reason = format!(
             "it has {} bytes, but {} are there",
@@ -126,5 +143,5 @@ fn read_chunk(span: &Span, position: u64, bytes_max: usize) -> Result<Bytes> {
         );
         return Err(segment.corrupt(position, reason));
     }
-    Ok(block)
+    Ok(block.freeze())
 }

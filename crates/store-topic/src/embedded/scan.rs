@@ -8,9 +8,9 @@ use std::path::Path;
 use twinfold_model::{EventTime, Offset};
 
 use super::block::{self, BlockFault, BlockHeader};
-use super::disk::io_error;
+use super::disk::{io_error, read_at};
 use super::document::corrupt;
-use super::segment::{HEADER_BYTES, Segment, read_at};
+use super::segment::{HEADER_BYTES, Segment};
 use crate::{Error, Result};
 
 /// One entry of the sparse index for about this many bytes: 256 entries for a full segment.
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
         if position < self.window_at || wanted_end > window_end {
             let left = usize::try_from(self.limit - position).unwrap_or(usize::MAX);
             self.window =
-                read_at(self.file, position, left.min(WINDOW_BYTES)).map_err(Fault::Io)?;
+                read_vec(self.file, position, left.min(WINDOW_BYTES)).map_err(Fault::Io)?;
             self.window_at = position;
         }
         let bytes = &self.window[(position - self.window_at) as usize..];
@@ -156,8 +156,9 @@ pub(super) fn recover(segment: &Segment) -> Result<Recovered> {
         index: Vec::new(),
     };
     let mut walk = Walk::new(&file, segment.mark, HEADER_BYTES, limit, segment.base);
+    let mut buffer = Vec::new();
     loop {
-        let fault = match verified(&mut walk, recovered.appended_at) {
+        let fault = match verified(&mut walk, recovered.appended_at, &mut buffer) {
             Ok(None) => return Ok(recovered),
             Ok(Some((position, block))) => {
                 note(&mut recovered.index, block.place.first, position);
@@ -181,17 +182,29 @@ pub(super) fn recover(segment: &Segment) -> Result<Recovered> {
 fn verified(
     walk: &mut Walk<'_>,
     taken_in_after: EventTime,
+    buffer: &mut Vec<u8>,
 ) -> Result<Option<(u64, BlockHeader)>, Fault> {
     let Some((position, block)) = walk.next()? else {
         return Ok(None);
     };
     let fault = |fault| Fault::Block { position, fault };
-    let bytes = read_at(walk.file, position, block.bytes).map_err(Fault::Io)?;
-    block.verify(&bytes).map_err(fault)?;
+    if buffer.len() < block.bytes {
+        buffer.resize(block.bytes, 0);
+    }
+    let bytes = &mut buffer[..block.bytes];
+    let read = read_at(walk.file, bytes, position).map_err(Fault::Io)?;
+    block.verify(&bytes[..read]).map_err(fault)?;
     if block.place.appended_at < taken_in_after {
         return Err(fault(BlockFault::Time));
     }
     Ok(Some((position, block)))
+}
+
+fn read_vec(file: &File, position: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; bytes];
+    let read = read_at(file, &mut buffer, position)?;
+    buffer.truncate(read);
+    Ok(buffer)
 }
 
 /// The position of a whole block behind the fault, written when the place of the fault was durable.
@@ -203,7 +216,7 @@ fn witness_of_loss(
 ) -> Result<Option<u64>> {
     // At most the size of a segment, and only when it is damaged.
     let bytes = usize::try_from(limit - recovered.end).unwrap_or(usize::MAX);
-    let rest = segment.read_at(file, recovered.end, bytes)?;
+    let rest = read_vec(file, recovered.end, bytes).map_err(io_error(&segment.path))?;
     let mark = segment.mark.to_le_bytes();
     let found = rest
         .windows(mark.len())

@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use rustix::buffer::spare_capacity;
 use twinfold_model::{EventTime, Offset};
 
 use super::disk::{Disk, io_error};
@@ -160,10 +158,9 @@ impl Segment {
     }
 
     /// The position of the block that holds `offset`, or `limit` when all blocks lie before it.
-    pub(super) fn locate(&self, offset: Offset, limit: u64) -> Result<u64> {
-        let file = self.file()?;
-        let (position, first) = self.nearest_entry(&file, offset, limit)?;
-        let mut walk = Walk::new(&file, self.mark, position, limit, first);
+    pub(super) fn locate(&self, file: &File, offset: Offset, limit: u64) -> Result<u64> {
+        let (position, first) = self.nearest_entry(file, offset, limit)?;
+        let mut walk = Walk::new(file, self.mark, position, limit, first);
         while let Some((position, block)) = walk.next().map_err(|fault| fault.at(&self.path))? {
             if block.next() > offset {
                 return Ok(position);
@@ -188,31 +185,9 @@ impl Segment {
         })
     }
 
-    /// Up to `bytes` bytes from `position` on, fewer at the end of the file.
-    pub(super) fn read_at(&self, file: &File, position: u64, bytes: usize) -> Result<Bytes> {
-        read_at(file, position, bytes)
-            .map(Bytes::from)
-            .map_err(io_error(&self.path))
-    }
-
     pub(super) fn corrupt(&self, position: u64, reason: impl std::fmt::Display) -> Error {
         corrupt(&self.path, format!("block at byte {position}: {reason}"))
     }
-}
-
-/// Reads without first filling the buffer with zeros.
-pub(super) fn read_at(file: &File, position: u64, bytes: usize) -> std::io::Result<Vec<u8>> {
-    let mut buffer = Vec::with_capacity(bytes);
-    while buffer.len() < bytes {
-        let at = position + buffer.len() as u64;
-        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
-            Ok(0) => break,
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    buffer.truncate(bytes);
-    Ok(buffer)
 }
 
 pub(super) fn path(folder: &Path, base: Offset) -> PathBuf {

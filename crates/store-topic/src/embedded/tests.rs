@@ -58,6 +58,7 @@ impl Bench {
         let settings = Settings {
             options: self.options,
             disk: self.disk.clone(),
+            buffers: Arc::default(),
             clock: Box::new(move || EventTime::from_micros(micros.load(Ordering::Relaxed))),
         };
         EmbeddedTopics::open_settings(root, settings).await
@@ -466,6 +467,36 @@ async fn records_are_durable_before_they_are_delivered() {
     store.sync(TOPIC).await.unwrap();
     read_all(&store).await.unwrap();
     assert_eq!(syncs(), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_at_the_same_time_share_a_sync() {
+    const APPENDS: u64 = 8;
+    let mut bench = Bench::new();
+    bench.options.sync = SyncPolicy::EveryAppend;
+    let store = Arc::new(bench.open_new().await);
+    let before = bench.disk.faults.syncs.load(Ordering::Relaxed);
+    bench.disk.faults.sync_waits.store(true, Ordering::Relaxed);
+    let appends: Vec<_> = (0..APPENDS)
+        .map(|at| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                store
+                    .append(TOPIC, vec![append_of(&format!("{at}"), 1)])
+                    .await
+            })
+        })
+        .collect();
+    while store.bounds(TOPIC).await.unwrap()[0].next < Offset(APPENDS) {
+        tokio::task::yield_now().await;
+    }
+    bench.disk.faults.sync_waits.store(false, Ordering::Relaxed);
+    for append in appends {
+        append.await.unwrap().unwrap();
+    }
+    // The first one began before all was written, the second one did the rest.
+    let syncs = bench.disk.faults.syncs.load(Ordering::Relaxed) - before;
+    assert!((1..=2).contains(&syncs), "{syncs}");
 }
 
 #[tokio::test]

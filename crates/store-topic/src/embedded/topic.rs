@@ -149,7 +149,11 @@ impl Topic {
                 });
                 continue;
             }
-            let mut block = PreparedBlock::new(&append.headers.encode(), &append.records);
+            let mut block = PreparedBlock::new(
+                partition.buffers(),
+                &append.headers.encode(),
+                &append.records,
+            );
             let written = partition.append(&mut block);
             self.note_change();
             let written = written?;

@@ -70,10 +70,16 @@ fn foreign_record(id: Avro) -> Avro {
     ];
     let fields: Vec<(&str, Avro)> = vec![
         ("node", node("a", node("b", null()))),
-        ("vector", Avro::Array(vec![first(Avro::Float(1.0)), first(Avro::Float(2.0))])),
+        (
+            "vector",
+            Avro::Array(vec![first(Avro::Float(1.0)), first(Avro::Float(2.0))]),
+        ),
         ("color", Avro::Enum(1, "BLUE".to_owned())),
         ("ratio", first(Avro::Float(0.25))),
-        ("price", Avro::Decimal(apache_avro::Decimal::from(&(-1234_i32).to_be_bytes()))),
+        (
+            "price",
+            Avro::Decimal(apache_avro::Decimal::from(&(-1234_i32).to_be_bytes())),
+        ),
         ("any", Avro::Union(1, Box::new(Avro::Long(7)))),
         ("at", Avro::Date(3)),
         ("other", Avro::Enum(0, "RED".to_owned())),
@@ -81,7 +87,9 @@ fn foreign_record(id: Avro) -> Avro {
         ("spot", Avro::Union(1, Box::new(Avro::Record(spot)))),
         ("id", id),
     ];
-    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value));
+    let fields = fields
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value));
     Avro::Record(fields.collect())
 }
 
@@ -106,8 +114,12 @@ fn a_foreign_record_is_read_as_the_group_declares_it() {
     assert_eq!(at, Some(EventTime::from_days(3)));
     let mut expected = Vec::new();
     let keys = KeyEncoder::new(&group);
-    keys.encode_values(&[Value::BigInt(42)], &mut expected).expect("fits");
-    assert_eq!(key, expected, "an int writer gives the key of the bigint the group declares");
+    keys.encode_values(&[Value::BigInt(42)], &mut expected)
+        .expect("fits");
+    assert_eq!(
+        key, expected,
+        "an int writer gives the key of the bigint the group declares"
+    );
 
     let mut values = Vec::new();
     let all = Projection::compile(FOREIGN, group.features()).expect("compiles");
@@ -119,7 +131,10 @@ fn a_foreign_record_is_read_as_the_group_declares_it() {
             Value::Timestamp(3 * 86_400_000_000),
             Value::Double(-4.0),
             Value::Double(0.25),
-            Value::Decimal { unscaled: -1234, scale: 2 },
+            Value::Decimal {
+                unscaled: -1234,
+                scale: 2
+            },
             Value::Null,
             Value::Struct(vec![Value::Null, Value::Double(0.5)]),
             Value::Embedding(vec![1.0, 2.0]),
@@ -135,7 +150,10 @@ fn a_foreign_record_is_read_as_the_group_declares_it() {
     assert_eq!(column("id").as_primitive::<Int64Type>().value(0), 42);
     assert_eq!(column("level").as_primitive::<Float64Type>().value(0), -4.0);
     let at = column("at");
-    assert_eq!(at.as_primitive::<TimestampMicrosecondType>().value(0), 3 * 86_400_000_000);
+    assert_eq!(
+        at.as_primitive::<TimestampMicrosecondType>().value(0),
+        3 * 86_400_000_000
+    );
     assert!(column("note").is_null(0) && column("lists").is_null(0));
 }
 
@@ -179,8 +197,12 @@ fn several_writers_mix_in_one_batch_and_keep_their_order() {
         record(&old, 9, row("d", &[])),
     ];
     let mut decoder = Decoder::new(&new).expect("decoder");
-    decoder.add_schema(SchemaId(1), &avro_schema(&old)).expect("compiles");
-    decoder.add_schema(SchemaId(2), &avro_schema(&new)).expect("compiles");
+    decoder
+        .add_schema(SchemaId(1), &avro_schema(&old))
+        .expect("compiles");
+    decoder
+        .add_schema(SchemaId(2), &avro_schema(&new))
+        .expect("compiles");
     let decoded = decoder.decode(&values).expect("decodes");
     assert_eq!(decoded.rows, [0, 1, 2]);
     assert_eq!(decoded.defects, [(3, Defect::UnknownSchema { id: 9 })]);
@@ -203,7 +225,10 @@ fn a_reader_of_the_older_group_skips_what_it_does_not_know() {
         Value::Map(vec![("k".to_owned(), Value::Double(1.0))]),
     ];
     let mut encoder = Encoder::new(&new, SCHEMA).expect("encoder");
-    let record = encoder.encode(&batch(&new, &[row])).expect("encodes").row(0);
+    let record = encoder
+        .encode(&batch(&new, &[row]))
+        .expect("encodes")
+        .row(0);
     let inspector = Inspector::compile(&avro_schema(&new), &old).expect("compiles");
     let (_, body) = parse_frame(&record).expect("framed");
     let at = inspector.inspect(body, &mut Vec::new()).expect("valid");
@@ -213,17 +238,25 @@ fn a_reader_of_the_older_group_skips_what_it_does_not_know() {
 #[test]
 fn schemas_that_do_not_lead_to_the_group_say_why() {
     let group = group("g", &[("id", "int"), ("score", "int")], &["id"], None);
-    let record = |fields: &str| {
-        format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#)
-    };
+    let record =
+        |fields: &str| format!(r#"{{"type": "record", "name": "R", "fields": [{fields}]}}"#);
     let id = r#"{"name": "id", "type": "int"}"#;
     let with_id = |field: &str| record(&format!("{id}, {field}"));
     for (schema, reason) in [
         ("{".to_owned(), "not JSON"),
         (r#""string""#.to_owned(), "wanted a record at the top"),
-        (record(""), "feature `id` does not exist in the writer schema"),
-        (record(r#"{"name": "id", "type": "long"}"#), "feature `id`: found bigint, wanted int"),
-        (record(r#"{"name": "id", "type": "null"}"#), "feature `id`: found null, wanted int"),
+        (
+            record(""),
+            "feature `id` does not exist in the writer schema",
+        ),
+        (
+            record(r#"{"name": "id", "type": "long"}"#),
+            "feature `id`: found bigint, wanted int",
+        ),
+        (
+            record(r#"{"name": "id", "type": "null"}"#),
+            "feature `id`: found null, wanted int",
+        ),
         (record(&format!("{id}, {id}")), "field `id` stands twice"),
         (
             with_id(r#"{"name": "score", "type": ["null", "int", "long"]}"#),
@@ -233,12 +266,23 @@ fn schemas_that_do_not_lead_to_the_group_say_why() {
             with_id(r#"{"name": "score", "type": {"type": "enum", "name": "E", "symbols": []}}"#),
             "feature `score`: found enum, wanted int",
         ),
-        (with_id(r#"{"name": "score", "type": "Missing"}"#), "type `Missing` is not known"),
+        (
+            with_id(r#"{"name": "score", "type": "Missing"}"#),
+            "type `Missing` is not known",
+        ),
         (with_id(r#"{"name": "score"}"#), "field `score` has no type"),
-        (with_id(r#"{"name": "score", "type": {"type": "array"}}"#), "`items` is missing"),
-        (with_id(r#"{"name": "score", "type": []}"#), "a union has no branches"),
+        (
+            with_id(r#"{"name": "score", "type": {"type": "array"}}"#),
+            "`items` is missing",
+        ),
+        (
+            with_id(r#"{"name": "score", "type": []}"#),
+            "a union has no branches",
+        ),
     ] {
-        let error = Inspector::compile(&schema, &group).expect_err(reason).to_string();
+        let error = Inspector::compile(&schema, &group)
+            .expect_err(reason)
+            .to_string();
         assert!(error.contains(reason), "{error}");
     }
     let deep = "[".repeat(100_000);
@@ -271,7 +315,11 @@ fn items_without_bytes_do_not_loop() {
     // Each level holds the one below twice: 2^30 values, not one byte.
     let mut nested = r#""null""#.to_owned();
     for level in 0..30 {
-        let inner = if level == 0 { nested.clone() } else { format!("\"L{}\"", level - 1) };
+        let inner = if level == 0 {
+            nested.clone()
+        } else {
+            format!("\"L{}\"", level - 1)
+        };
         nested = format!(
             r#"{{"type": "record", "name": "L{level}", "fields": [
                 {{"name": "a", "type": {nested}}}, {{"name": "b", "type": {inner}}}]}}"#
@@ -281,15 +329,24 @@ fn items_without_bytes_do_not_loop() {
     let group = group("g", &[("id", "int"), ("odd", "array<int>")], &["id"], None);
     let schema = r#"{"type": "record", "name": "R", "fields": [{"name": "id", "type": "int"},
         {"name": "odd", "type": {"type": "array", "items": "null"}}]}"#;
-    let error = Inspector::compile(schema, &group).expect_err("no bytes").to_string();
-    assert!(error.contains("feature `odd`: found array, wanted array<int>"), "{error}");
+    let error = Inspector::compile(schema, &group)
+        .expect_err("no bytes")
+        .to_string();
+    assert!(
+        error.contains("feature `odd`: found array, wanted array<int>"),
+        "{error}"
+    );
 }
 
 #[test]
 fn blocks_must_hold_what_they_say() {
     let ints = with_odd_field(r#"{"type": "array", "items": "int"}"#);
     assert_eq!(inspect(&ints, &[4, 2, 4, 0, 14]), Ok(()));
-    assert_eq!(inspect(&ints, &[3, 4, 2, 4, 0, 14]), Ok(()), "a block with its size");
+    assert_eq!(
+        inspect(&ints, &[3, 4, 2, 4, 0, 14]),
+        Ok(()),
+        "a block with its size"
+    );
     assert_eq!(inspect(&ints, &[3, 2, 2, 4, 0, 14]), Err("invalid_length"));
     assert_eq!(inspect(&ints, &[3, 60, 2, 4, 0, 14]), Err("truncated"));
     assert_eq!(inspect(&ints, &[3, 1, 2, 4, 0, 14]), Err("invalid_length"));
@@ -313,12 +370,20 @@ fn endless_nesting_is_cut() {
     assert_eq!(inspect(&inspector, &chain(5)), Ok(()));
     assert_eq!(inspect(&inspector, &chain(100_000)), Err("nested_too_deep"));
     let itself = r#"{"type": "record", "name": "N", "fields": [{"name": "n", "type": "N"}]}"#;
-    assert_eq!(inspect(&with_odd_field(itself), &[14]), Err("nested_too_deep"));
+    assert_eq!(
+        inspect(&with_odd_field(itself), &[14]),
+        Err("nested_too_deep")
+    );
 }
 
 #[test]
 fn null_embeddings_in_lists_do_not_exhaust_memory() {
-    let group = group("g", &[("id", "int"), ("e", "array<embedding(65536)>")], &["id"], None);
+    let group = group(
+        "g",
+        &[("id", "int"), ("e", "array<embedding(65536)>")],
+        &["id"],
+        None,
+    );
     let inspector = Inspector::compile(&avro_schema(&group), &group).expect("compiles");
     let body = |items: i64| {
         let mut body = vec![14, 2];
@@ -338,7 +403,12 @@ fn varint(value: i64) -> Vec<u8> {
 fn values_are_checked_against_their_types() {
     let group = group(
         "g",
-        &[("id", "int"), ("flag", "boolean"), ("price", "decimal(3,1)"), ("e", "embedding(2)")],
+        &[
+            ("id", "int"),
+            ("flag", "boolean"),
+            ("price", "decimal(3,1)"),
+            ("e", "embedding(2)"),
+        ],
         &["id"],
         None,
     );
@@ -354,11 +424,17 @@ fn values_are_checked_against_their_types() {
         (body(&[14], &[2, 2], &[0], 4), "invalid_boolean"),
         (body(&[14], &[4, 1], &[0], 4), "invalid_union_branch"),
         (body(&[14], &[1, 1], &[0], 4), "invalid_union_branch"),
-        (body(&[14], &[0], &[2, 4, 0x03, 0xe8], 4), "decimal_overflow"),
+        (
+            body(&[14], &[0], &[2, 4, 0x03, 0xe8], 4),
+            "decimal_overflow",
+        ),
         (body(&[14], &[0], &[2, 0], 4), "invalid_length"),
         (body(&[14], &[0], &[0], 2), "trailing_bytes"),
         (body(&[14], &[0], &[0], 6), "embedding_length"),
-        (body(&[0xfe, 0xff, 0xff, 0xff, 0x7f], &[0], &[0], 4), "invalid_integer"),
+        (
+            body(&[0xfe, 0xff, 0xff, 0xff, 0x7f], &[0], &[0], 4),
+            "invalid_integer",
+        ),
         ([&good[..], &[0]].concat(), "trailing_bytes"),
     ] {
         assert_eq!(inspect(&inspector, &body), Err(code), "{body:?}");
@@ -375,7 +451,10 @@ fn an_event_date_beyond_the_microseconds_is_a_defect() {
     };
     let inspector = Inspector::compile(&avro_schema(&group), &group).expect("compiles");
     assert_eq!(inspect(&inspector, &encode(106_000_000)[5..]), Ok(()));
-    assert_eq!(inspect(&inspector, &encode(i32::MAX)[5..]), Err("event_time_out_of_range"));
+    assert_eq!(
+        inspect(&inspector, &encode(i32::MAX)[5..]),
+        Err("event_time_out_of_range")
+    );
 }
 
 #[test]
@@ -390,11 +469,17 @@ fn a_key_of_many_features_in_another_order_than_the_record_is_found() {
     let group = FeatureGroup::new(spec).expect("valid");
     let row: Vec<Value> = (0..20).map(Value::Int).collect();
     let mut encoder = Encoder::new(&group, SCHEMA).expect("encoder");
-    let record = encoder.encode(&batch(&group, std::slice::from_ref(&row))).expect("encodes");
+    let record = encoder
+        .encode(&batch(&group, std::slice::from_ref(&row)))
+        .expect("encodes");
     let inspector = Inspector::compile(&avro_schema(&group), &group).expect("compiles");
     let (mut key, mut expected) = (Vec::new(), Vec::new());
-    inspector.inspect(&record.row(0)[5..], &mut key).expect("valid");
+    inspector
+        .inspect(&record.row(0)[5..], &mut key)
+        .expect("valid");
     let values: Vec<Value> = row.into_iter().rev().collect();
-    KeyEncoder::new(&group).encode_values(&values, &mut expected).expect("fits");
+    KeyEncoder::new(&group)
+        .encode_values(&values, &mut expected)
+        .expect("fits");
     assert_eq!(key, expected);
 }

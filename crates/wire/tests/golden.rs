@@ -44,11 +44,22 @@ fn golden_group() -> FeatureGroup {
             ("a_timestamp", "timestamp"),
             ("an_array", "array<array<int>>"),
             ("a_map", "map<string,struct<x:double>>"),
-            ("a_struct", "struct<a:int,b:struct<c:string,d:array<decimal(4,1)>>>"),
+            (
+                "a_struct",
+                "struct<a:int,b:struct<c:string,d:array<decimal(4,1)>>>",
+            ),
             ("an_embedding", "embedding(3)"),
         ],
         // Not in the order of the features: the order of the key decides.
-        &["k_string", "k_int", "k_bigint", "k_boolean", "k_date", "k_timestamp", "k_binary"],
+        &[
+            "k_string",
+            "k_int",
+            "k_bigint",
+            "k_boolean",
+            "k_date",
+            "k_timestamp",
+            "k_binary",
+        ],
         Some("at"),
     )
     .to_spec();
@@ -142,7 +153,10 @@ fn golden_headers() -> Vec<(&'static str, Headers)> {
     vec![
         ("plain", headers(Operation::Upsert, None, None)),
         ("upsert", headers(Operation::Upsert, id, event_time)),
-        ("delete", headers(Operation::Delete, None, Some(EventTime::MIN))),
+        (
+            "delete",
+            headers(Operation::Delete, None, Some(EventTime::MIN)),
+        ),
         ("inserted", headers(Operation::Upsert, id, None)),
     ]
 }
@@ -226,11 +240,17 @@ fn keys_are_written_and_read_as_ever() {
     let group = golden_group();
     let encoder = KeyEncoder::new(&group);
     let key_of = |row: &[Value]| -> Vec<Value> {
-        group.primary_key().iter().map(|index| row[*index].clone()).collect()
+        group
+            .primary_key()
+            .iter()
+            .map(|index| row[*index].clone())
+            .collect()
     };
     let encoded = golden_rows().into_iter().map(|(name, row)| {
         let mut key = Vec::new();
-        encoder.encode_values(&key_of(&row), &mut key).expect("fits");
+        encoder
+            .encode_values(&key_of(&row), &mut key)
+            .expect("fits");
         (name, key)
     });
     assert_eq!(written(encoded), KEYS);

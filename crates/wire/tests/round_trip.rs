@@ -35,11 +35,18 @@ fn body(record: &[u8]) -> &[u8] {
 }
 
 fn key_values(group: &FeatureGroup, row: &[Value]) -> Vec<Value> {
-    group.primary_key().iter().map(|index| row[*index].clone()).collect()
+    group
+        .primary_key()
+        .iter()
+        .map(|index| row[*index].clone())
+        .collect()
 }
 
 fn has_map(group: &FeatureGroup) -> bool {
-    group.features().iter().any(|feature| feature.r#type.to_string().contains("map<"))
+    group
+        .features()
+        .iter()
+        .any(|feature| feature.r#type.to_string().contains("map<"))
 }
 
 proptest! {

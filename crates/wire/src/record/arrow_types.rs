@@ -107,24 +107,12 @@ pub fn feature_type_of(field: &Field) -> Result<FeatureType> {
 }
 
 pub(super) fn inferred(column: &str, found: &DataType) -> Result<FeatureType> {
-    let refuse = |wanted: &str| {
-        Err(Error::UnsupportedColumn {
-            column: column.to_owned(),
-            found: found.to_string(),
-            wanted: wanted.to_owned(),
-        })
-    };
-    Ok(match found {
+    let inferred = match found {
         DataType::Boolean => FeatureType::Boolean,
-        DataType::Int8
-        | DataType::Int16
-        | DataType::Int32
-        | DataType::UInt8
-        | DataType::UInt16 => FeatureType::Int,
-        DataType::Int64 | DataType::UInt32 => FeatureType::BigInt,
-        DataType::UInt64 => {
-            return refuse("its range exceeds bigint; cast it to int64, decimal or string");
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => {
+            FeatureType::Int
         }
+        DataType::Int64 | DataType::UInt32 => FeatureType::BigInt,
         DataType::Float16 | DataType::Float32 => FeatureType::Float,
         DataType::Float64 => FeatureType::Double,
         DataType::Decimal32(precision, scale)
@@ -137,7 +125,7 @@ pub(super) fn inferred(column: &str, found: &DataType) -> Result<FeatureType> {
                     scale,
                 }
             }
-            _ => return refuse("a decimal has at most 38 digits and 0 ≤ scale ≤ precision"),
+            _ => return Err(unsupported(column, found)),
         },
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => FeatureType::String,
         DataType::Binary
@@ -147,6 +135,14 @@ pub(super) fn inferred(column: &str, found: &DataType) -> Result<FeatureType> {
         DataType::Date32 | DataType::Date64 => FeatureType::Date,
         DataType::Timestamp(_, _) => FeatureType::Timestamp,
         DataType::Dictionary(_, value) => inferred(column, value)?,
+        nested => inferred_nested(column, nested)?,
+    };
+    inferred.validate()?;
+    Ok(inferred)
+}
+
+fn inferred_nested(column: &str, found: &DataType) -> Result<FeatureType> {
+    Ok(match found {
         DataType::FixedSizeList(item, length) if *item.data_type() == DataType::Float32 => {
             FeatureType::Embedding(u32::try_from(*length).unwrap_or(0))
         }
@@ -158,13 +154,13 @@ pub(super) fn inferred(column: &str, found: &DataType) -> Result<FeatureType> {
             FeatureType::Array(Box::new(inferred(column, item.data_type())?))
         }
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(fields) if fields.len() == 2 => {
-                if inferred(column, fields[0].data_type())? != FeatureType::String {
-                    return refuse("the keys of a map are strings");
-                }
+            DataType::Struct(fields)
+                if fields.len() == 2
+                    && inferred(column, fields[0].data_type())? == FeatureType::String =>
+            {
                 FeatureType::Map(Box::new(inferred(column, fields[1].data_type())?))
             }
-            _ => return refuse("a map has entries of a key and a value"),
+            _ => return Err(unsupported(column, found)),
         },
         DataType::Struct(fields) => FeatureType::Struct(
             fields
@@ -175,16 +171,27 @@ pub(super) fn inferred(column: &str, found: &DataType) -> Result<FeatureType> {
                 })
                 .collect::<Result<_>>()?,
         ),
-        DataType::Null => return refuse("it holds only nulls, so say which type it should have"),
+        _ => return Err(unsupported(column, found)),
+    })
+}
+
+fn unsupported(column: &str, found: &DataType) -> Error {
+    let wanted = match found {
+        DataType::UInt64 => "its range exceeds bigint; cast it to int64, decimal or string",
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => "a decimal has at most 38 digits, and 0 ≤ scale ≤ precision",
+        DataType::Map(..) => "the keys of a map are strings",
+        DataType::Null => "it holds only nulls, so say which type it should have",
         _ => {
-            return refuse(
-                "wanted boolean, integer, float, decimal, string, binary, date, timestamp, list, \
-                 map or struct",
-            );
+            "wanted boolean, integer, float, decimal, string, binary, date, timestamp, list, map \
+             or struct"
         }
-    })
-    .and_then(|inferred: FeatureType| {
-        inferred.validate()?;
-        Ok(inferred)
-    })
+    };
+    Error::UnsupportedColumn {
+        column: column.to_owned(),
+        found: found.to_string(),
+        wanted: wanted.to_owned(),
+    }
 }

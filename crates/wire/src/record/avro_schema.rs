@@ -18,9 +18,7 @@ pub fn avro_schema(group: &FeatureGroup) -> String {
 fn record(path: &str, fields: impl Iterator<Item = String>) -> String {
     let (namespace, name) = path.rsplit_once('.').unwrap_or(("", path));
     let fields = fields.collect::<Vec<_>>().join(",");
-    format!(
-        r#"{{"type":"record","name":"{name}","namespace":"{namespace}","fields":[{fields}]}}"#
-    )
+    format!(r#"{{"type":"record","name":"{name}","namespace":"{namespace}","fields":[{fields}]}}"#)
 }
 
 // Names need no escapes: the model admits letters, digits and underscores.
@@ -118,8 +116,12 @@ mod tests {
 
     #[test]
     fn required_features_say_their_default() {
-        let feature = Feature::new("f", FeatureType::Binary).expect("valid").required();
-        let feature = feature.with_default(Value::Binary(vec![0, 0xff])).expect("fits");
+        let feature = Feature::new("f", FeatureType::Binary)
+            .expect("valid")
+            .required();
+        let feature = feature
+            .with_default(Value::Binary(vec![0, 0xff]))
+            .expect("fits");
         assert_eq!(
             field(&feature, "p"),
             "{\"name\":\"f\",\"type\":\"bytes\",\"default\":\"\\u0000ÿ\"}"

@@ -8,8 +8,7 @@ use arrow::array::{
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, Date32Type, Float64Type, Int32Type, Int64Type,
-    TimestampMicrosecondType,
+    ArrowPrimitiveType, Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
 };
 use twinfold_model::FeatureType;
 
@@ -100,9 +99,12 @@ impl Column {
                 keys: Box::new(Self::new(&FeatureType::String, 0)),
                 values: Box::new(Self::new(value, 0)),
             },
-            FeatureType::Struct(fields) => {
-                Data::Struct(fields.iter().map(|field| Self::new(&field.r#type, rows)).collect())
-            }
+            FeatureType::Struct(fields) => Data::Struct(
+                fields
+                    .iter()
+                    .map(|field| Self::new(&field.r#type, rows))
+                    .collect(),
+            ),
             FeatureType::Embedding(length) => Data::Embedding {
                 length: *length as usize,
                 floats: Vec::new(),
@@ -180,14 +182,25 @@ impl Column {
                     FeatureType::Array(item) => item_field(item),
                     other => item_field(other),
                 };
-                Arc::new(ListArray::try_new(field, ends.finish(), item.finish()?, nulls)?)
+                Arc::new(ListArray::try_new(
+                    field,
+                    ends.finish(),
+                    item.finish()?,
+                    nulls,
+                )?)
             }
             (Data::Map { ends, keys, values }, _) => {
                 let value = values.r#type.clone();
                 let columns = vec![keys.finish()?, values.finish()?];
                 let entries = StructArray::try_new(entry_fields(&value), columns, None)?;
                 let field = entries_field(&value);
-                Arc::new(MapArray::try_new(field, ends.finish(), entries, nulls, false)?)
+                Arc::new(MapArray::try_new(
+                    field,
+                    ends.finish(),
+                    entries,
+                    nulls,
+                    false,
+                )?)
             }
             (Data::Struct(columns), r#type) => {
                 let fields = match r#type {

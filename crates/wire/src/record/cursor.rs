@@ -34,20 +34,14 @@ impl<'a> Cursor<'a> {
 
     #[inline(always)]
     pub(crate) fn take(&mut self, bytes: usize) -> Result<&'a [u8], Fault> {
-        let (taken, rest) = self
-            .rest
-            .split_at_checked(bytes)
-            .ok_or_else(truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(bytes).ok_or_else(truncated)?;
         self.rest = rest;
         Ok(taken)
     }
 
     #[inline(always)]
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or_else(truncated)?;
+        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or_else(truncated)?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -123,12 +117,9 @@ impl<'a> Cursor<'a> {
         }
         let end = if found < 0 {
             let bytes = self.long()?;
-            let length =
-                usize::try_from(bytes).map_err(|_| fault(Defect::InvalidLength { found: bytes }))?;
-            let end = self
-                .remaining()
-                .checked_sub(length)
-                .ok_or_else(truncated)?;
+            let length = usize::try_from(bytes)
+                .map_err(|_| fault(Defect::InvalidLength { found: bytes }))?;
+            let end = self.remaining().checked_sub(length).ok_or_else(truncated)?;
             Some(end)
         } else {
             None
@@ -200,7 +191,10 @@ mod tests {
 
     #[test]
     fn lengths_are_checked_before_use() {
-        assert_eq!(Cursor::new(&[0x04, b'a']).bytes(), Err(Defect::Truncated.into()));
+        assert_eq!(
+            Cursor::new(&[0x04, b'a']).bytes(),
+            Err(Defect::Truncated.into())
+        );
         assert_eq!(
             Cursor::new(&[0x01]).bytes(),
             Err(Defect::InvalidLength { found: -1 }.into())

@@ -88,7 +88,6 @@ impl Defect {
             Self::InFeature { defect, .. } => defect.code(),
         }
     }
-
 }
 
 /// What the walk returns in place of a value. Boxed, because a result that fits registers halves the

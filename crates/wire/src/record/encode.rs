@@ -243,7 +243,9 @@ impl<'a> Column<'a> {
                 write_bytes(&data[range(offsets, row)], out);
             }
             Values::List { offsets, item } => {
-                write_block(range(offsets, row), out, |index, out| item.write(index, out));
+                write_block(range(offsets, row), out, |index, out| {
+                    item.write(index, out)
+                });
             }
             Values::Map {
                 offsets,
@@ -327,7 +329,17 @@ mod tests {
 
     #[test]
     fn integers_read_back() {
-        for value in [0, -1, 1, 63, 64, -65, i64::from(i32::MAX), i64::MAX, i64::MIN] {
+        for value in [
+            0,
+            -1,
+            1,
+            63,
+            64,
+            -65,
+            i64::from(i32::MAX),
+            i64::MAX,
+            i64::MIN,
+        ] {
             let mut bytes = Vec::new();
             write_long(value, &mut bytes);
             assert_eq!(Cursor::new(&bytes).long(), Ok(value));

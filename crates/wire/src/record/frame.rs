@@ -60,7 +60,10 @@ mod tests {
             "not a frame of 0x00, schema id and body: it begins with byte 0x7b"
         );
         for length in 1..FRAME_BYTES {
-            assert_eq!(parse_frame(&[0; FRAME_BYTES][..length]), Err(Defect::Truncated));
+            assert_eq!(
+                parse_frame(&[0; FRAME_BYTES][..length]),
+                Err(Defect::Truncated)
+            );
         }
     }
 }

@@ -164,8 +164,17 @@ mod tests {
 
     #[test]
     fn headers_of_another_version_are_refused() {
-        assert_eq!(Headers::decode(&[2, 0]).expect_err("2").code(), "unknown_version");
-        assert_eq!(Headers::decode(&[1, 8]).expect_err("8").code(), "invalid_header");
-        assert_eq!(Headers::decode(&[1, 0, 0]).expect_err("long").code(), "trailing_bytes");
+        assert_eq!(
+            Headers::decode(&[2, 0]).expect_err("2").code(),
+            "unknown_version"
+        );
+        assert_eq!(
+            Headers::decode(&[1, 8]).expect_err("8").code(),
+            "invalid_header"
+        );
+        assert_eq!(
+            Headers::decode(&[1, 0, 0]).expect_err("long").code(),
+            "trailing_bytes"
+        );
     }
 }

@@ -1,9 +1,9 @@
 use twinfold_model::{EventTime, FeatureGroup};
 
-use super::defect::{Fault, in_feature};
-use super::plan::{RecordPlan, Slot, Step};
+use super::defect::Fault;
+use super::plan::{RecordPlan, Step};
 use super::sink::{Ignore, Sink};
-use super::{Cursor, Defect, walk};
+use super::{Cursor, Defect};
 use crate::Result;
 use crate::row::{KeySink, begin_key};
 
@@ -131,34 +131,6 @@ impl Inspector {
         sink: &mut S,
     ) -> Result<(), Fault> {
         self.plan.step(&self.plan.steps[step], cursor, |_| sink)
-    }
-}
-
-impl RecordPlan {
-    /// Walks one field of the top record; a wanted one goes to the sink of its index.
-    #[inline]
-    pub(crate) fn step<'s, S: Sink + 's>(
-        &self,
-        step: &Step,
-        cursor: &mut Cursor<'_>,
-        sink_of: impl FnOnce(usize) -> &'s mut S,
-    ) -> Result<(), Fault> {
-        match step {
-            Step::Skip(node) => self.schema.skip(*node, cursor),
-            Step::Read(index, slot) => self.feature(*index, slot, cursor, sink_of(*index)),
-        }
-    }
-
-    #[inline]
-    fn feature<S: Sink>(
-        &self,
-        index: usize,
-        slot: &Slot,
-        cursor: &mut Cursor<'_>,
-        sink: &mut S,
-    ) -> Result<(), Fault> {
-        walk::read(slot, &self.schema, cursor, sink)
-            .map_err(|fault| in_feature(fault, &self.names[index]))
     }
 }
 

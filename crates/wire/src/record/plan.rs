@@ -112,7 +112,12 @@ impl RecordPlan {
                 slot.on_null = OnNull::NullKey;
             }
         }
-        for index in group.primary_key().iter().copied().chain(group.event_time()) {
+        for index in group
+            .primary_key()
+            .iter()
+            .copied()
+            .chain(group.event_time())
+        {
             if plan.absent.iter().any(|(absent, _)| *absent == index) {
                 return Err(missing(&group.features()[index], &plan.schema));
             }
@@ -319,19 +324,21 @@ impl Compiler<'_> {
         let mut found = vec![false; wanted.len()];
         let steps = fields
             .iter()
-            .map(|field| {
-                match wanted.iter().position(|wanted| wanted.name == field.name) {
+            .map(
+                |field| match wanted.iter().position(|wanted| wanted.name == field.name) {
                     None => Ok(Step::Skip(field.node)),
                     Some(index) => {
                         mark(&mut found, index, field)?;
                         let slot = self.slot(field.node, &wanted[index].r#type, OnNull::Keep)?;
                         Ok(Step::Read(index, slot))
                     }
-                }
-            })
+                },
+            )
             .collect::<Result<Vec<_>>>()?;
         let absent: Vec<usize> = (0..wanted.len()).filter(|index| !found[*index]).collect();
-        let floats = absent.iter().map(|index| null_floats(&wanted[*index].r#type));
+        let floats = absent
+            .iter()
+            .map(|index| null_floats(&wanted[*index].r#type));
         Ok(StructPlan {
             steps,
             absent_floats: floats.sum(),

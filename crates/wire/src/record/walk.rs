@@ -1,7 +1,7 @@
 //! The walk: one pass over the bytes of a value, checking everything, telling a sink what was found.
 
-use super::defect::{Fault, fault};
-use super::plan::{OnNull, Reader, Slot, Step, StructPlan, Union};
+use super::defect::{Fault, fault, in_feature};
+use super::plan::{OnNull, Reader, RecordPlan, Slot, Step, StructPlan, Union};
 use super::sink::Sink;
 use super::writer_schema::{WriterSchema, boolean, branch};
 use super::{Cursor, Defect};
@@ -10,9 +10,26 @@ const DAY_US: i64 = 86_400_000_000;
 const MILLISECOND_US: i64 = 1_000;
 const FLOAT_BYTES: usize = 4;
 
+impl RecordPlan {
+    /// Walks one field of the record; a wanted one goes to the sink of its index.
+    #[inline]
+    pub(crate) fn step<'s, S: Sink + 's>(
+        &self,
+        step: &Step,
+        cursor: &mut Cursor<'_>,
+        sink_of: impl FnOnce(usize) -> &'s mut S,
+    ) -> Result<(), Fault> {
+        match step {
+            Step::Skip(node) => self.schema.skip(*node, cursor),
+            Step::Read(index, slot) => read(slot, &self.schema, cursor, sink_of(*index))
+                .map_err(|fault| in_feature(fault, &self.names[*index])),
+        }
+    }
+}
+
 /// Reads one value. On a defect the sink may have taken a part of it.
 #[inline]
-pub(crate) fn read<S: Sink>(
+fn read<S: Sink>(
     slot: &Slot,
     schema: &WriterSchema,
     cursor: &mut Cursor<'_>,
@@ -181,9 +198,7 @@ fn out_of_range() -> Fault {
 
 /// Midnight UTC in microseconds.
 fn midnight(days: i32) -> Result<i64, Fault> {
-    i64::from(days)
-        .checked_mul(DAY_US)
-        .ok_or_else(out_of_range)
+    i64::from(days).checked_mul(DAY_US).ok_or_else(out_of_range)
 }
 
 /// A two's-complement big-endian integer of any length whose value fits `precision` digits.
@@ -231,6 +246,9 @@ mod tests {
                 Err(Defect::DecimalOverflow { precision }.into())
             );
         }
-        assert_eq!(decimal(&[], 3), Err(Defect::InvalidLength { found: 0 }.into()));
+        assert_eq!(
+            decimal(&[], 3),
+            Err(Defect::InvalidLength { found: 0 }.into())
+        );
     }
 }

@@ -66,8 +66,8 @@ pub(crate) enum Logical {
 
 impl WriterSchema {
     pub(crate) fn parse(json: &str) -> Result<Self> {
-        let parsed: Json = serde_json::from_str(json)
-            .map_err(|error| refusal(format!("not JSON: {error}")))?;
+        let parsed: Json =
+            serde_json::from_str(json).map_err(|error| refusal(format!("not JSON: {error}")))?;
         let mut parser = Parser::default();
         let root = parser.node(&parsed, "")?;
         let nodes = parser.finish()?;
@@ -239,7 +239,11 @@ impl Parser {
         }
     }
 
-    fn object(&mut self, object: &serde_json::Map<String, Json>, namespace: &str) -> Result<NodeId> {
+    fn object(
+        &mut self,
+        object: &serde_json::Map<String, Json>,
+        namespace: &str,
+    ) -> Result<NodeId> {
         let wanted = |key: &str| {
             object
                 .get(key)
@@ -340,7 +344,10 @@ impl Parser {
         let (kind, logical) = match name {
             "null" => (Kind::Null, None),
             "boolean" => (Kind::Boolean, None),
-            "int" => (Kind::Int, (annotated == Some("date")).then_some(Logical::Date)),
+            "int" => (
+                Kind::Int,
+                (annotated == Some("date")).then_some(Logical::Date),
+            ),
             "long" => {
                 let logical = match annotated {
                     Some("timestamp-millis" | "local-timestamp-millis") => {

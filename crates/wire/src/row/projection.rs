@@ -39,7 +39,9 @@ impl Projection {
         }
         let mut cursor = Cursor::new(body);
         for step in &self.plan.steps[..self.steps] {
-            let read = self.plan.step(step, &mut cursor, |index| &mut values[index]);
+            let read = self
+                .plan
+                .step(step, &mut cursor, |index| &mut values[index]);
             if let Err(fault) = read {
                 out.truncate(start);
                 return Err(*fault);

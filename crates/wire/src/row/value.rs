@@ -52,10 +52,7 @@ mod tests {
         encode_value(Offset(256), SchemaId(1), b"", &mut later);
         assert!(later > earlier);
         for length in 0..VALUE_HEADER_BYTES {
-            assert_eq!(
-                ValueView::parse(&earlier[..length]),
-                Err(Defect::Truncated)
-            );
+            assert_eq!(ValueView::parse(&earlier[..length]), Err(Defect::Truncated));
         }
     }
 }

@@ -35,7 +35,9 @@ pub fn row_of(group: &FeatureGroup, record: &Avro) -> Vec<Value> {
         panic!("{record:?} is no record");
     };
     let features = group.features().iter().zip(fields);
-    features.map(|(feature, (_, value))| from_avro(&feature.r#type, value)).collect()
+    features
+        .map(|(feature, (_, value))| from_avro(&feature.r#type, value))
+        .collect()
 }
 
 fn nullable(r#type: &FeatureType, value: &Value) -> Avro {
@@ -63,7 +65,9 @@ fn to_avro(r#type: &FeatureType, value: &Value) -> Avro {
             Avro::Array(items.iter().map(|v| nullable(item, v)).collect())
         }
         (FeatureType::Map(item), Value::Map(entries)) => {
-            let entries = entries.iter().map(|(key, v)| (key.clone(), nullable(item, v)));
+            let entries = entries
+                .iter()
+                .map(|(key, v)| (key.clone(), nullable(item, v)));
             Avro::Map(entries.collect())
         }
         (FeatureType::Struct(fields), Value::Struct(values)) => {
@@ -112,7 +116,9 @@ fn from_avro(r#type: &FeatureType, value: &Avro) -> Value {
             Value::Embedding(floats.collect())
         }
         (FeatureType::Map(item), Avro::Map(entries)) => {
-            let entries = entries.iter().map(|(key, v)| (key.clone(), from_avro(item, v)));
+            let entries = entries
+                .iter()
+                .map(|(key, v)| (key.clone(), from_avro(item, v)));
             Value::Map(entries.collect())
         }
         (FeatureType::Struct(fields), Avro::Record(values)) => {
@@ -133,8 +139,10 @@ fn sorted(value: &Value) -> Value {
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         Value::Struct(fields) => Value::Struct(fields.iter().map(sorted).collect()),
         Value::Map(entries) => {
-            let mut entries: Vec<_> =
-                entries.iter().map(|(key, v)| (key.clone(), sorted(v))).collect();
+            let mut entries: Vec<_> = entries
+                .iter()
+                .map(|(key, v)| (key.clone(), sorted(v)))
+                .collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
             Value::Map(entries)
         }

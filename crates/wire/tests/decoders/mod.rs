@@ -123,7 +123,10 @@ pub fn row_projection(body: &[u8]) {
             let decoded = FIXTURE.some.decode(body, &mut some);
             decoded.expect("fewer features of the same bytes");
             let expected = [&all[1 + 10], &all[1 + 1]];
-            assert_eq!(format!("{:?}", [&some[0], &some[1]]), format!("{expected:?}"));
+            assert_eq!(
+                format!("{:?}", [&some[0], &some[1]]),
+                format!("{expected:?}")
+            );
         }
     }
 }

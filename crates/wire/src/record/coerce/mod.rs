@@ -170,12 +170,7 @@ struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn mismatch(
-        &self,
-        found: impl Into<String>,
-        wanted: impl ToString,
-        index: usize,
-    ) -> Error {
+    fn mismatch(&self, found: impl Into<String>, wanted: impl ToString, index: usize) -> Error {
         Error::TypeMismatch {
             feature: self.feature.to_owned(),
             found: found.into(),

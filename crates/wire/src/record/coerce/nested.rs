@@ -137,7 +137,10 @@ impl Target<'_> {
             }
         }
         let items = self.inside(&dense, &dense.items, &FeatureType::Float)?;
-        if let Some(index) = items.nulls().and_then(|n| n.iter().position(|valid| !valid)) {
+        if let Some(index) = items
+            .nulls()
+            .and_then(|n| n.iter().position(|valid| !valid))
+        {
             return Err(self.mismatch("a null item", wanted, dense.row_of(index)));
         }
         let items = items.as_primitive::<Float32Type>();
@@ -146,7 +149,10 @@ impl Target<'_> {
             Some(nulls) => Float32Array::from(padded(items.values(), nulls, length)),
         };
         let floats = Float32Array::new(floats.values().clone(), None);
-        let (field, size) = (embedding_item_field(), i32::try_from(length).unwrap_or(i32::MAX));
+        let (field, size) = (
+            embedding_item_field(),
+            i32::try_from(length).unwrap_or(i32::MAX),
+        );
         FixedSizeListArray::try_new(field, size, Arc::new(floats), dense.nulls)
             .map(|array| Arc::new(array) as ArrayRef)
             .map_err(|error| self.unexpected(array, wanted, &error))
@@ -187,7 +193,9 @@ impl Target<'_> {
         let nulls = array.nulls().filter(|nulls| nulls.null_count() > 0);
         let hides = nulls.is_some_and(|nulls| {
             let lengths = offsets.lengths().enumerate();
-            lengths.into_iter().any(|(row, n)| n > 0 && nulls.is_null(row))
+            lengths
+                .into_iter()
+                .any(|(row, n)| n > 0 && nulls.is_null(row))
         });
         let (offsets, items) = if hides {
             self.without_hidden(array, &offsets, &items, wanted)?

@@ -1,11 +1,9 @@
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, PrimitiveArray,
-};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, Decimal128Array, PrimitiveArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type,
-    TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
     TimestampSecondType, i256,
 };
 use twinfold_model::{Coercion, FeatureType, Result, coercion};
@@ -117,7 +115,10 @@ impl Target<'_> {
                 continue;
             }
             values.push(convert(*value).ok_or_else(|| {
-                let found = format!("{} of {value:?}, which has no exact value", array.data_type());
+                let found = format!(
+                    "{} of {value:?}, which has no exact value",
+                    array.data_type()
+                );
                 self.mismatch(found, wanted, index)
             })?);
         }
@@ -150,10 +151,11 @@ impl Target<'_> {
             _ => array.clone(),
         };
         let values: Decimal128Array = match wide.data_type() {
-            DataType::Decimal256(..) => self
-                .each::<Decimal256Type, Decimal128Type>(&wide, wanted, |value: i256| {
+            DataType::Decimal256(..) => {
+                self.each::<Decimal256Type, Decimal128Type>(&wide, wanted, |value: i256| {
                     fit(value.to_i128()?)
-                })?,
+                })?
+            }
             _ => self.each::<Decimal128Type, Decimal128Type>(&wide, wanted, fit)?,
         };
         Ok(Arc::new(values.with_data_type(arrow_type_of(wanted))))

@@ -1,0 +1,121 @@
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use async_trait::async_trait;
+use tokio::sync::watch;
+use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
+use twinfold_model::{FeatureGroupId, QuarantinedRecord, SchemaId};
+use twinfold_registry::Registry;
+
+use crate::failure::registry_failed;
+
+/// The registry in the same process, with what it said remembered until its change feed moves.
+#[derive(Debug)]
+pub struct RegistryDefinitions {
+    registry: Registry,
+    groups: ArcSwapOption<KnownGroups>,
+    /// Schemas never change, so these are never forgotten.
+    schemas: Mutex<HashMap<SchemaId, Arc<WriterSchema>>>,
+}
+
+#[derive(Debug)]
+struct KnownGroups {
+    sequence: u64,
+    by_id: HashMap<FeatureGroupId, Arc<GroupDefinition>>,
+}
+
+impl RegistryDefinitions {
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            registry,
+            groups: ArcSwapOption::empty(),
+            schemas: Mutex::default(),
+        }
+    }
+
+    async fn known(&self) -> Result<Arc<KnownGroups>> {
+        // Read before the groups: a change in between makes the next call read again.
+        let sequence = *self.registry.newest_change().borrow();
+        if let Some(known) = self.groups.load_full()
+            && known.sequence == sequence
+        {
+            return Ok(known);
+        }
+        let records = self
+            .registry
+            .feature_groups(None)
+            .await
+            .map_err(registry_failed)?;
+        let by_id = records.into_iter().map(|record| {
+            let definition = GroupDefinition {
+                group: record.group,
+                state: record.state,
+                schema: record.schema,
+            };
+            (definition.group.id().clone(), Arc::new(definition))
+        });
+        let known = Arc::new(KnownGroups {
+            sequence,
+            by_id: by_id.collect(),
+        });
+        self.groups.store(Some(Arc::clone(&known)));
+        Ok(known)
+    }
+}
+
+#[async_trait]
+impl Definitions for RegistryDefinitions {
+    async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        if let Some(definition) = self.known().await?.by_id.get(id) {
+            return Ok(Arc::clone(definition));
+        }
+        // The registry knows best how to say what there is instead.
+        let record = self
+            .registry
+            .feature_group(id)
+            .await
+            .map_err(registry_failed)?;
+        Ok(Arc::new(GroupDefinition {
+            group: record.group,
+            state: record.state,
+            schema: record.schema,
+        }))
+    }
+
+    async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
+        let known = self.known().await?;
+        let mut groups: Vec<_> = known.by_id.values().cloned().collect();
+        groups.sort_by(|a, b| a.group.id().cmp(b.group.id()));
+        Ok(groups)
+    }
+
+    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>> {
+        let lock = || self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(schema) = lock().get(&id) {
+            return Ok(Some(Arc::clone(schema)));
+        }
+        let record = match self.registry.schema(id).await {
+            Err(twinfold_registry::Error::NotFound { .. }) => return Ok(None),
+            answer => answer.map_err(registry_failed)?,
+        };
+        let schema = Arc::new(WriterSchema {
+            id,
+            group: record.group,
+            avro_json: record.avro_json,
+        });
+        lock().insert(id, Arc::clone(&schema));
+        Ok(Some(schema))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.registry.newest_change()
+    }
+
+    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
+        self.registry
+            .quarantine(&records)
+            .await
+            .map_err(registry_failed)
+    }
+}

@@ -1,0 +1,69 @@
+//! Errors of the parts as errors of the platform.
+
+use twinfold_client::Error;
+
+pub fn topic_failed(error: twinfold_store_topic::Error) -> Error {
+    use twinfold_store_topic::Error as Topic;
+    match error {
+        Topic::Closed => Error::Closed,
+        other => Error::dependency("topic", other),
+    }
+}
+
+pub fn online_failed(error: twinfold_store_online::Error) -> Error {
+    use twinfold_store_online::Error as Online;
+    match error {
+        Online::Closed => Error::Closed,
+        other => Error::dependency("online store", other),
+    }
+}
+
+pub fn offline_failed(error: twinfold_store_offline::Error) -> Error {
+    Error::dependency("history", error)
+}
+
+pub fn metadata_failed(error: twinfold_store_metadata::Error) -> Error {
+    Error::dependency("metadata", error)
+}
+
+pub fn training_failed(error: twinfold_training::Error) -> Error {
+    match error {
+        twinfold_training::Error::Model(error) => Error::Invalid(error),
+        other => Error::dependency("training", other),
+    }
+}
+
+pub fn registry_failed(error: twinfold_registry::Error) -> Error {
+    use twinfold_registry::Error as Registry;
+    let retry = error.retry();
+    match error {
+        Registry::Invalid(error) => Error::Invalid(error),
+        Registry::NotFound { what, name, hint } => Error::NotFound { what, name, hint },
+        Registry::AlreadyExists { what, name, hint } => Error::AlreadyExists { what, name, hint },
+        Registry::InUse { group, users } => Error::InUse {
+            what: "feature group",
+            name: group.to_string(),
+            reason: format!("it is used by {}", users.join(", ")),
+        },
+        Registry::DefinitionDiffers { group, difference } => Error::AlreadyExists {
+            what: "feature group",
+            name: group.to_string(),
+            hint: format!(" with another definition: {difference}"),
+        },
+        Registry::BeingDeleted { group } => Error::NotReady {
+            group: group.to_string(),
+            reason: "it is being deleted".to_owned(),
+        },
+        Registry::NotReady { group, reason, .. } => Error::NotReady {
+            group: group.to_string(),
+            reason,
+        },
+        Registry::Topic(error) => topic_failed(error),
+        Registry::Online(error) => online_failed(error),
+        other => Error::Dependency {
+            what: "registry",
+            retry,
+            source: Box::new(other),
+        },
+    }
+}

@@ -1,0 +1,44 @@
+//! The whole platform in one process: wiring only.
+//!
+//! Opens the embedded backend of every store below one folder, starts the registry's reconcile loop
+//! and both materializers, and implements [`Platform`] by calling their libraries. It takes no decision
+//! that a deployment lacks. The entry point is [`open`].
+
+mod config;
+mod definitions;
+mod failure;
+mod folder;
+mod platform;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use twinfold_client::{Platform, Result};
+use twinfold_service_kit::{Clock, SystemClock};
+
+pub use config::{Config, DEFAULT_TOML};
+
+use platform::EmbeddedPlatform;
+
+/// How to open a platform; the default is what a deployment on a laptop wants.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub config: Config,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Options {
+    /// `default.toml`, overridden by `TWINFOLD__SECTION__KEY` in the environment.
+    pub fn from_env() -> Result<Self> {
+        Ok(Self {
+            config: config::load()?,
+            clock: Arc::new(SystemClock),
+        })
+    }
+}
+
+/// Opens the platform in `folder`, which is made when it does not exist. Call within a tokio runtime:
+/// the platform's tasks run on it.
+pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
+    Ok(Arc::new(EmbeddedPlatform::open(folder, options).await?))
+}

@@ -1,0 +1,255 @@
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::watch;
+use twinfold_client::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
+use twinfold_ingest::Status;
+use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
+use twinfold_store_topic::{Append, NewRecord};
+use twinfold_wire::record::Headers;
+
+use super::EmbeddedPlatform;
+use crate::failure::{registry_failed, topic_failed};
+
+/// Quarantined records are read and replayed in pages of this many.
+const QUARANTINE_PAGE_ROWS: usize = 1_000;
+
+#[async_trait]
+impl Ingestion for EmbeddedPlatform {
+    async fn insert(
+        &self,
+        group: &FeatureGroupId,
+        rows: Vec<RecordBatch>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        self.check_open()?;
+        self.writer
+            .insert(group, rows, self.now(), on_progress)
+            .await
+    }
+
+    async fn delete(
+        &self,
+        group: &FeatureGroupId,
+        keys: Vec<RecordBatch>,
+        at: Option<EventTime>,
+    ) -> Result<Receipt> {
+        self.check_open()?;
+        let at = at.unwrap_or_else(|| self.now());
+        self.writer.delete(group, keys, at).await
+    }
+
+    async fn wait(&self, receipt: &Receipt, target: WaitTarget, timeout: Duration) -> Result<()> {
+        self.check_open()?;
+        let definition = self.definition(&receipt.group).await?;
+        let mut stores = Vec::new();
+        if target.online && definition.group.online_enabled() {
+            stores.push(("online", self.online_statuses.watch(&receipt.group)));
+        }
+        if target.offline {
+            stores.push(("offline", self.offline_statuses.watch(&receipt.group)));
+        }
+        let passed = async {
+            for (_, status) in &mut stores {
+                let covered = |status: &Status| status.positions.covers(&receipt.end);
+                // The sender lives as long as the platform; if it is gone so are we.
+                status.wait_for(covered).await.map_err(|_| Error::Closed)?;
+            }
+            Ok::<(), Error>(())
+        };
+        match tokio::time::timeout(timeout, passed).await {
+            Ok(passed) => passed?,
+            Err(_) => return Err(timed_out(&stores, receipt, timeout)),
+        }
+        let records = self.quarantined_of(receipt).await?;
+        if records.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Quarantined {
+                group: receipt.group.clone(),
+                records,
+            })
+        }
+    }
+
+    async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress> {
+        self.check_open()?;
+        let definition = self.definition(group).await?;
+        let bounds = self.topics.bounds(&group.resource_name()).await;
+        let bounds = bounds.map_err(topic_failed)?;
+        let now_at = |status: watch::Receiver<Status>| status.borrow().positions.clone();
+        let online = definition.group.online_enabled();
+        Ok(IngestProgress {
+            topic: bounds
+                .iter()
+                .map(|bound| (bound.partition, bound.next))
+                .collect(),
+            online: online.then(|| now_at(self.online_statuses.watch(group))),
+            offline: now_at(self.offline_statuses.watch(group)),
+        })
+    }
+
+    async fn quarantined(
+        &self,
+        group: &FeatureGroupId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedRecord>> {
+        self.check_open()?;
+        self.definition(group).await?;
+        let records = self.registry.quarantined(group, after, limit).await;
+        records.map_err(registry_failed)
+    }
+
+    async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
+        self.check_open()?;
+        self.definition(group).await?;
+        let mut receipt = Receipt::new(group.clone(), [0; 16]);
+        let mut after = None;
+        loop {
+            let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
+            let Some(last) = page.last() else {
+                return Ok(receipt);
+            };
+            after = Some(last.position);
+            let chosen: Vec<QuarantinedRecord> = page
+                .into_iter()
+                .filter(|record| positions.is_empty() || positions.contains(&record.position))
+                // What this replay itself brought back is left for the next one.
+                .filter(|record| {
+                    receipt
+                        .start
+                        .get(record.position.partition)
+                        .is_none_or(|start| record.position.offset < start)
+                })
+                .collect();
+            self.replay_page(group, &chosen, &mut receipt).await?;
+        }
+    }
+}
+
+impl EmbeddedPlatform {
+    async fn replay_page(
+        &self,
+        group: &FeatureGroupId,
+        records: &[QuarantinedRecord],
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let topic = group.resource_name();
+        let appends = records.iter().map(as_append).collect::<Result<Vec<_>>>()?;
+        let appended = self.topics.append(&topic, appends).await;
+        let appended = appended.map_err(topic_failed)?;
+        let synced = self.topics.sync(&topic).await;
+        synced.map_err(topic_failed)?;
+        for block in appended {
+            receipt.note(block.partition, block.first, block.count);
+        }
+        // Marked only after the log has them: a crash in between replays a record twice, which both
+        // stores bear, instead of losing it.
+        let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
+        let marked = self.registry.mark_replayed(group, &positions).await;
+        marked.map_err(registry_failed)
+    }
+
+    /// The quarantined records of one ingestion.
+    async fn quarantined_of(&self, receipt: &Receipt) -> Result<Vec<QuarantinedRecord>> {
+        let mut found = Vec::new();
+        for (partition, end) in receipt.end.iter() {
+            let start = receipt.start.get(partition).unwrap_or(Offset::ZERO);
+            let mut after = before(partition, start);
+            'pages: loop {
+                let page = self
+                    .quarantined(&receipt.group, after, QUARANTINE_PAGE_ROWS)
+                    .await?;
+                let full = page.len() == QUARANTINE_PAGE_ROWS;
+                for record in page {
+                    if record.position.partition != partition || record.position.offset >= end {
+                        break 'pages;
+                    }
+                    after = Some(record.position);
+                    if belongs_to(&record, receipt) {
+                        found.push(record);
+                    }
+                }
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The position after which a listing starts with `start`; `None` is the beginning of all.
+fn before(partition: PartitionId, start: Offset) -> Option<Position> {
+    match (start.0.checked_sub(1), partition.0.checked_sub(1)) {
+        (Some(offset), _) => Some(Position {
+            partition,
+            offset: Offset(offset),
+        }),
+        (None, Some(previous)) => Some(Position {
+            partition: PartitionId(previous),
+            offset: Offset(i64::MAX as u64),
+        }),
+        (None, None) => None,
+    }
+}
+
+/// A replay has no id of its own: its records keep those they were first inserted with.
+fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
+    let id = Headers::decode(&record.headers)
+        .ok()
+        .and_then(|headers| headers.ingestion_id);
+    receipt.ingestion_id == [0; 16] || id == Some(receipt.ingestion_id)
+}
+
+fn as_append(record: &QuarantinedRecord) -> Result<Append> {
+    let headers = Headers::decode(&record.headers);
+    Ok(Append {
+        partition: record.position.partition,
+        headers: headers.map_err(|defect| {
+            Error::Internal(format!(
+                "headers of quarantined record {}: {defect}",
+                record.position
+            ))
+        })?,
+        records: vec![NewRecord {
+            key: Bytes::from(record.key.clone()),
+            value: Bytes::from(record.value.clone()),
+        }],
+    })
+}
+
+fn timed_out(
+    stores: &[(&'static str, watch::Receiver<Status>)],
+    receipt: &Receipt,
+    timeout: Duration,
+) -> Error {
+    let mut state = Vec::new();
+    for (store, status) in stores {
+        let status = status.borrow();
+        let behind = receipt
+            .end
+            .iter()
+            .filter(|(partition, end)| status.positions.get(*partition) < Some(*end))
+            .count();
+        let failing = status
+            .failing
+            .as_deref()
+            .map_or_else(String::new, |reason| format!(" ({reason})"));
+        state.push(format!(
+            "{store} is behind in {behind} of {} partitions{failing}",
+            receipt.end.iter().count()
+        ));
+    }
+    Error::Timeout {
+        action: "waiting for the stores",
+        seconds: timeout.as_secs_f64(),
+        state: state.join(", "),
+    }
+}

@@ -1,0 +1,200 @@
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tracing::info;
+use twinfold_client::{Definitions, Error, GroupDefinition, Platform, Result, Writer};
+use twinfold_ingest::{SinkFactory, Statuses, Supervisor};
+use twinfold_model::{EventTime, FeatureGroupId, ProjectName};
+use twinfold_offlinefs::OfflineSinks;
+use twinfold_onlinefs::OnlineSinks;
+use twinfold_registry::{Registry, Stores};
+use twinfold_service_kit::{Clock, TaskGroup};
+use twinfold_store_metadata::MetadataStore;
+use twinfold_store_offline::OfflineStore;
+use twinfold_store_online::OnlineStore;
+use twinfold_store_topic::TopicStore;
+
+use crate::definitions::RegistryDefinitions;
+use crate::failure::{offline_failed, online_failed, registry_failed, topic_failed};
+use crate::folder::Folder;
+use crate::{Config, Options};
+
+mod catalog;
+mod ingestion;
+mod reading;
+mod serving;
+
+/// Every part of the platform, running in this process.
+#[derive(Debug)]
+pub struct EmbeddedPlatform {
+    url: String,
+    project: ProjectName,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    topics: Arc<dyn TopicStore>,
+    online: Arc<dyn OnlineStore>,
+    offline: Arc<dyn OfflineStore>,
+    metadata: Arc<dyn MetadataStore>,
+    registry: Registry,
+    definitions: Arc<dyn Definitions>,
+    writer: Writer,
+    online_statuses: Statuses,
+    offline_statuses: Statuses,
+    /// Ends in the written order: the materializers first, the registry's loop last.
+    materializers: TaskGroup,
+    reconciling: TaskGroup,
+    closed: AtomicBool,
+    folder: Folder,
+}
+
+impl EmbeddedPlatform {
+    /// Opens every store before any work starts, so that a fault shows here and not later.
+    pub async fn open(folder: &Path, options: Options) -> Result<Self> {
+        let Options { config, clock } = options;
+        let project = ProjectName::new(config.platform.project.as_str())?;
+        let folder = Folder::open(folder)?;
+        let metadata = twinfold_store_metadata::open(&folder.metadata_url()).await;
+        let metadata = metadata.map_err(crate::failure::metadata_failed)?;
+        let topics = twinfold_store_topic::open(&folder.topic_url())
+            .await
+            .map_err(topic_failed)?;
+        let online = twinfold_store_online::open(&folder.online_url())
+            .await
+            .map_err(online_failed)?;
+        let offline = twinfold_store_offline::open(&folder.offline_url())
+            .await
+            .map_err(offline_failed)?;
+        let stores = Stores {
+            metadata: Arc::clone(&metadata),
+            topics: Arc::clone(&topics),
+            online: Arc::clone(&online),
+            offline: Arc::clone(&offline),
+        };
+        let registry = Registry::open(stores, Arc::clone(&clock), config.registry()).await;
+        let registry = registry.map_err(registry_failed)?;
+        let definitions: Arc<dyn Definitions> =
+            Arc::new(RegistryDefinitions::new(registry.clone()));
+        let platform = Self {
+            url: format!("file://{}", folder.root().display()),
+            project,
+            writer: Writer::new(Arc::clone(&topics), Arc::clone(&definitions)),
+            config,
+            clock,
+            topics,
+            online,
+            offline,
+            metadata,
+            registry,
+            definitions,
+            online_statuses: Statuses::new(),
+            offline_statuses: Statuses::new(),
+            materializers: TaskGroup::new(Handle::current()),
+            reconciling: TaskGroup::new(Handle::current()),
+            closed: AtomicBool::new(false),
+            folder,
+        };
+        platform.start();
+        info!(url = platform.url, "platform open");
+        Ok(platform)
+    }
+
+    fn start(&self) {
+        let registry = self.registry.clone();
+        self.reconciling.spawn("registry", |token| async move {
+            registry.run(token).await;
+            Ok::<(), Infallible>(())
+        });
+        let online = Arc::new(OnlineSinks::new(Arc::clone(&self.online)));
+        self.materialize(
+            twinfold_onlinefs::CONSUMER,
+            online,
+            &self.config.onlinefs,
+            &self.online_statuses,
+        );
+        let offline = OfflineSinks::new(Arc::clone(&self.offline), Arc::clone(&self.definitions));
+        let offline = Arc::new(offline);
+        self.materialize(
+            twinfold_offlinefs::CONSUMER,
+            offline,
+            &self.config.offlinefs,
+            &self.offline_statuses,
+        );
+    }
+
+    fn materialize(
+        &self,
+        name: &'static str,
+        sinks: Arc<dyn SinkFactory>,
+        config: &twinfold_ingest::Config,
+        statuses: &Statuses,
+    ) {
+        let supervisor = Supervisor {
+            name,
+            topics: Arc::clone(&self.topics),
+            definitions: Arc::clone(&self.definitions),
+            sinks,
+            limits: config.limits(),
+            clock: Arc::clone(&self.clock),
+            statuses: statuses.clone(),
+            tasks: self.materializers.clone(),
+        };
+        self.materializers
+            .spawn(name, |token| supervisor.run(token));
+    }
+
+    fn now(&self) -> EventTime {
+        EventTime::from_micros(self.clock.now_us())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::Closed);
+        }
+        match self
+            .materializers
+            .failure()
+            .or_else(|| self.reconciling.failure())
+        {
+            None => Ok(()),
+            Some(failure) => Err(Error::Internal(failure.to_string())),
+        }
+    }
+
+    async fn definition(&self, group: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        self.definitions.group(group).await
+    }
+}
+
+#[async_trait]
+impl Platform for EmbeddedPlatform {
+    fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// In order: take nothing more in, let the materializers write and commit what they hold, stop the
+    /// registry's loop, close the stores that they wrote to.
+    async fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let deadline = Duration::from_millis(self.config.platform.shutdown_ms_max);
+        let materializers = self.materializers.shutdown(deadline).await;
+        let reconciling = self.reconciling.shutdown(deadline).await;
+        self.topics.close().await.map_err(topic_failed)?;
+        self.online.close().await.map_err(online_failed)?;
+        self.metadata
+            .close()
+            .await
+            .map_err(crate::failure::metadata_failed)?;
+        self.folder.release();
+        info!(url = self.url, "platform closed");
+        materializers
+            .and(reconciling)
+            .map_err(|failure| Error::Internal(failure.to_string()))
+    }
+}

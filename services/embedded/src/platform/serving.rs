@@ -1,0 +1,53 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use twinfold_api::{ServingPlan, Vectors};
+use twinfold_client::{Result, Serving, ServingRequest, ServingSource, VectorReader};
+use twinfold_model::Query;
+
+use super::EmbeddedPlatform;
+use crate::failure::registry_failed;
+
+#[async_trait]
+impl Serving for EmbeddedPlatform {
+    async fn vector_reader(&self, request: ServingRequest) -> Result<Arc<dyn VectorReader>> {
+        self.check_open()?;
+        let (query, labels, defaults) = match request.source {
+            ServingSource::View(id) => {
+                let view = self
+                    .registry
+                    .feature_view(&id)
+                    .await
+                    .map_err(registry_failed)?;
+                (view.query, view.labels, view.defaults)
+            }
+            ServingSource::Dataset { name, version } => {
+                let dataset = self.stored_dataset(&name, Some(version)).await?;
+                (dataset.query, dataset.spec.labels, BTreeMap::new())
+            }
+        };
+        let definitions = self.definitions_of(&query).await?;
+        let plan = ServingPlan::new(&query, &labels, &defaults, &definitions)?;
+        Ok(Arc::new(Vectors::new(
+            plan,
+            Arc::clone(&self.online),
+            Arc::clone(&self.definitions),
+            Arc::clone(&self.clock),
+        )))
+    }
+}
+
+impl EmbeddedPlatform {
+    /// One definition per group of the query, in its order.
+    pub(super) async fn definitions_of(
+        &self,
+        query: &Query,
+    ) -> Result<Vec<Arc<twinfold_client::GroupDefinition>>> {
+        let mut definitions = Vec::new();
+        for id in query.groups() {
+            definitions.push(self.definition(id).await?);
+        }
+        Ok(definitions)
+    }
+}

@@ -1,0 +1,9 @@
+//! The harness of the stories: one platform behind one handle, and readers for what it holds.
+//!
+//! A story knows only [`Platform`](twinfold_client::Platform), so that it can run on any deployment.
+
+mod deployment;
+mod look;
+
+pub use deployment::Deployment;
+pub use look::{column_i64, history, insert_and_wait, latest, read_all};

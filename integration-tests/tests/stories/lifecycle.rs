@@ -1,0 +1,68 @@
+use twinfold_client::Error;
+use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait, latest};
+use twinfold_testkit::{bench_group, bench_rows};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_come_and_go_and_names_can_be_used_again() {
+    let deployment = Deployment::embedded().await;
+    let platform = deployment.platform();
+    let group = bench_group();
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+    insert_and_wait(platform, group.id(), bench_rows(0, 10, 0)).await;
+    platform
+        .delete_feature_group(group.id())
+        .await
+        .expect("delete");
+    let error = platform
+        .insert(group.id(), vec![bench_rows(0, 1, 0)], &|_| ())
+        .await
+        .expect_err("gone");
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create again");
+    insert_and_wait(platform, group.id(), bench_rows(100, 10, 0)).await;
+    let expected: Vec<i64> = (100..110).collect();
+    assert_eq!(
+        column_i64(&latest(platform, group.id()).await, "id"),
+        expected
+    );
+    assert_eq!(
+        column_i64(&history(platform, &group, None).await, "id"),
+        expected
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_creating_one_group_make_one_group() {
+    let deployment = Deployment::embedded().await;
+    let platform = deployment.platform();
+    let attempts = (0..8).map(|_| platform.create_feature_group(bench_group()));
+    let outcomes = futures::future::join_all(attempts).await;
+    let created = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let refused = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome, Err(Error::AlreadyExists { .. })))
+        .count();
+    assert_eq!((created, refused), (1, 7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_is_told_that_the_folder_is_taken() {
+    let deployment = Deployment::embedded().await;
+    let options = twinfold_embedded::Options::from_env().expect("options");
+    let second = twinfold_embedded::open(&deployment.folder(), options).await;
+    assert!(matches!(second, Err(Error::Locked { .. })));
+    deployment.platform().close().await.expect("close");
+    let error = deployment
+        .platform()
+        .feature_groups()
+        .await
+        .expect_err("closed");
+    assert!(matches!(error, Error::Closed), "{error}");
+}

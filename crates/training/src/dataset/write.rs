@@ -1,0 +1,267 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+use tokio::sync::mpsc;
+use twinfold_model::{DatasetFormat, DatasetSpec};
+
+use super::digest::{ContentDigest, DatasetDigest, SplitDigest, features_of};
+use super::split::Splitter;
+use super::{QUEUE_BATCHES_MAX, Written, csv, extension};
+use crate::execute::Rows;
+use crate::{Error, Result};
+
+/// A file of a split ends after this many rows.
+const FILE_ROWS_MAX: usize = 4 << 20;
+const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
+
+/// Writes `rows` below `folder`, which must not exist; it appears at once when all is written.
+pub async fn write_dataset(rows: Rows, spec: &DatasetSpec, folder: &Path) -> Result<Written> {
+    spec.validate()?;
+    if folder.exists() {
+        return Err(Error::DatasetExists {
+            path: folder.to_owned(),
+        });
+    }
+    if spec.format == DatasetFormat::Csv {
+        csv::check(rows.schema())?;
+    }
+    let unfinished = unfinished_folder(folder)?;
+    let writer = DatasetWriter::new(rows.schema(), spec, &unfinished)?;
+    match write_all(rows, writer).await {
+        Ok(written) => {
+            fs::rename(&unfinished, folder).map_err(Error::io(folder))?;
+            sync_folder(folder.parent())?;
+            Ok(written)
+        }
+        Err(error) => {
+            // The error that matters is the first one; what is left is removed by the next attempt.
+            if let Err(left) = fs::remove_dir_all(&unfinished) {
+                tracing::warn!(folder = %unfinished.display(), error = %left, "unfinished dataset is left behind");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// A fresh folder beside the one wanted; what an earlier attempt left there is removed.
+fn unfinished_folder(folder: &Path) -> Result<PathBuf> {
+    let name = folder.file_name().ok_or_else(|| Error::InvalidSource {
+        reason: format!("{} cannot be the folder of a dataset", folder.display()),
+    })?;
+    let unfinished = folder.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
+    if unfinished.exists() {
+        fs::remove_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
+    }
+    fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
+    Ok(unfinished)
+}
+
+/// Encodes on a thread of its own while the query goes on.
+async fn write_all(mut rows: Rows, mut writer: DatasetWriter) -> Result<Written> {
+    let (sender, mut receiver) = mpsc::channel::<RecordBatch>(QUEUE_BATCHES_MAX);
+    let encoding = tokio::task::spawn_blocking(move || {
+        while let Some(batch) = receiver.blocking_recv() {
+            writer.write(&batch)?;
+        }
+        Ok::<_, Error>(writer)
+    });
+    while let Some(batch) = rows.next().await {
+        if sender.send(batch?).await.is_err() {
+            // The writer has failed; its error is below.
+            break;
+        }
+    }
+    drop(sender);
+    let writer = encoding.await??;
+    tokio::task::spawn_blocking(move || writer.finish()).await?
+}
+
+struct DatasetWriter {
+    schema: SchemaRef,
+    format: DatasetFormat,
+    splitter: Splitter,
+    splits: Vec<SplitWriter>,
+}
+
+impl DatasetWriter {
+    fn new(schema: &SchemaRef, spec: &DatasetSpec, folder: &Path) -> Result<Self> {
+        let splitter = Splitter::new(&spec.splits, spec.seed);
+        let mut splits = Vec::with_capacity(splitter.names().len());
+        for name in splitter.names() {
+            splits.push(SplitWriter::new(schema, spec.format, folder, name)?);
+        }
+        Ok(Self {
+            schema: schema.clone(),
+            format: spec.format,
+            splitter,
+            splits,
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        for (split, part) in self.splits.iter_mut().zip(self.splitter.deal(batch)?) {
+            if part.num_rows() > 0 {
+                split.write(&self.schema, self.format, &part)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Written> {
+        let mut files = Vec::new();
+        let mut splits = Vec::with_capacity(self.splits.len());
+        for split in self.splits {
+            let (split_files, digest) = split.finish()?;
+            files.extend(split_files);
+            splits.push(digest);
+        }
+        let rows: BTreeMap<String, u64> = splits
+            .iter()
+            .map(|split| (split.name.clone(), split.rows))
+            .collect();
+        Ok(Written {
+            files,
+            rows,
+            digest: DatasetDigest { splits }.combined(),
+            features: features_of(&self.schema)?,
+        })
+    }
+}
+
+struct SplitWriter {
+    name: String,
+    folder: PathBuf,
+    content: ContentDigest,
+    files: Vec<PathBuf>,
+    /// The file being written and its rows.
+    open: Option<(FileWriter, usize)>,
+}
+
+impl SplitWriter {
+    fn new(schema: &SchemaRef, format: DatasetFormat, dataset: &Path, name: &str) -> Result<Self> {
+        let folder = dataset.join(name);
+        fs::create_dir(&folder).map_err(Error::io(&folder))?;
+        let mut split = Self {
+            name: name.to_owned(),
+            folder,
+            content: ContentDigest::new(schema)?,
+            files: Vec::new(),
+            open: None,
+        };
+        // A split without rows still has a file that says its columns.
+        split.open_file(schema, format)?;
+        Ok(split)
+    }
+
+    fn open_file(&mut self, schema: &SchemaRef, format: DatasetFormat) -> Result<()> {
+        let file = format!("part-{:05}.{}", self.files.len(), extension(format));
+        self.open = Some((
+            FileWriter::new(&self.folder.join(&file), schema, format)?,
+            0,
+        ));
+        self.files.push(Path::new(&self.name).join(file));
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        schema: &SchemaRef,
+        format: DatasetFormat,
+        batch: &RecordBatch,
+    ) -> Result<()> {
+        self.content.update(batch)?;
+        if let Some((full, _)) = self.open.take_if(|(_, rows)| *rows >= FILE_ROWS_MAX) {
+            full.finish()?;
+        }
+        if self.open.is_none() {
+            self.open_file(schema, format)?;
+        }
+        if let Some((file, rows)) = &mut self.open {
+            file.write(batch)?;
+            *rows += batch.num_rows();
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(Vec<PathBuf>, SplitDigest)> {
+        if let Some((file, _)) = self.open.take() {
+            file.finish()?;
+        }
+        sync_folder(Some(&self.folder))?;
+        Ok((self.files, self.content.finish(&self.name)))
+    }
+}
+
+enum FileWriter {
+    Parquet {
+        path: PathBuf,
+        writer: Box<ArrowWriter<File>>,
+    },
+    Csv {
+        path: PathBuf,
+        writer: BufWriter<File>,
+    },
+}
+
+impl FileWriter {
+    fn new(path: &Path, schema: &SchemaRef, format: DatasetFormat) -> Result<Self> {
+        let file = File::create_new(path).map_err(Error::io(path))?;
+        let path = path.to_owned();
+        Ok(match format {
+            DatasetFormat::Parquet => {
+                let properties = WriterProperties::builder()
+                    .set_compression(Compression::LZ4_RAW)
+                    .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+                    .build();
+                let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))?;
+                let writer = Box::new(writer);
+                Self::Parquet { path, writer }
+            }
+            DatasetFormat::Csv => {
+                let mut writer = BufWriter::new(file);
+                csv::write_header(schema, &mut writer).map_err(Error::io(&path))?;
+                Self::Csv { path, writer }
+            }
+        })
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Self::Parquet { writer, .. } => Ok(writer.write(batch)?),
+            Self::Csv { path, writer } => {
+                let lines = csv::lines(batch)?;
+                writer.write_all(&lines).map_err(Error::io(&*path))
+            }
+        }
+    }
+
+    /// Ends the file and makes it durable.
+    fn finish(self) -> Result<()> {
+        let (path, file) = match self {
+            Self::Parquet { path, writer } => (path, writer.into_inner()?),
+            Self::Csv { path, writer } => {
+                let file = writer.into_inner().map_err(|error| error.into_error());
+                (path.clone(), file.map_err(Error::io(path))?)
+            }
+        };
+        file.sync_all().map_err(Error::io(path))
+    }
+}
+
+/// Makes the names in a folder durable.
+fn sync_folder(folder: Option<&Path>) -> Result<()> {
+    let folder = match folder {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let opened = File::open(folder).and_then(|file| file.sync_all());
+    opened.map_err(Error::io(folder))
+}

@@ -1,0 +1,8 @@
+//! The whole crate over tables in memory, against an oracle that knows nothing of its operators.
+
+mod datasets;
+mod fixtures;
+mod oracle;
+mod queries;
+
+pub(crate) use fixtures::{group, join, query, select};

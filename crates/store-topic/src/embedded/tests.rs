@@ -262,10 +262,13 @@ async fn a_consumer_ahead_of_the_log_is_reported() {
     let whole = bytes_of(&segment);
     store.append(TOPIC, vec![append_of("b", 2)]).await.unwrap();
     let mut reader = store.subscribe(TOPIC, "reader").await.unwrap();
+    let before = bench.disk.faults.syncs.load(Ordering::Relaxed);
     reader
         .commit(&Positions::from_iter([(P0, Offset(4))]))
         .await
         .unwrap();
+    // The records first, then the progress through them.
+    assert_eq!(bench.disk.faults.syncs.load(Ordering::Relaxed), before + 2);
     drop((reader, store));
     truncate(&segment, whole);
     let error = bench.open().await.unwrap_err();
@@ -374,6 +377,18 @@ async fn segments_roll_and_any_offset_is_found_again() {
 const SEGMENTS_MANY: usize = 8;
 
 #[tokio::test]
+async fn a_segment_is_durable_before_the_next_one_begins() {
+    let bench = Bench::with_segments(400);
+    let store = bench.open_new().await;
+    store.append(TOPIC, vec![append_of("a", 10)]).await.unwrap();
+    let before = bench.disk.faults.syncs.load(Ordering::Relaxed);
+    store.append(TOPIC, vec![append_of("b", 10)]).await.unwrap();
+    assert_eq!(bench.segments().len(), 2);
+    // The full segment and the header of the new one.
+    assert_eq!(bench.disk.faults.syncs.load(Ordering::Relaxed), before + 2);
+}
+
+#[tokio::test]
 async fn an_unborn_segment_is_passed_over() {
     let bench = Bench::new();
     let store = bench.open_new().await;
@@ -395,8 +410,15 @@ async fn a_full_disk_loses_nothing_and_the_log_goes_on() {
         .append(TOPIC, vec![append_of("before", 2)])
         .await
         .unwrap();
+    let sizes = || -> BTreeMap<PathBuf, u64> {
+        let segments = bench.segments().into_iter();
+        segments
+            .map(|path| (path.clone(), bytes_of(&path)))
+            .collect()
+    };
     // Also in the middle of making a new segment.
     for room in [0, 1, 30, 47, 100] {
+        let before = sizes();
         *bench.disk.faults.room_bytes.lock().unwrap() = Some(room);
         let error = store
             .append(TOPIC, vec![append_of("refused", 20)])
@@ -408,6 +430,10 @@ async fn a_full_disk_loses_nothing_and_the_log_goes_on() {
             "{error}"
         );
         *bench.disk.faults.room_bytes.lock().unwrap() = None;
+        for (segment, bytes) in sizes() {
+            let wanted = *before.get(&segment).unwrap_or(&segment::HEADER_BYTES);
+            assert_eq!(bytes, wanted, "room {room}: {segment:?}");
+        }
         store
             .append(TOPIC, vec![append_of(&format!("after {room}"), 1)])
             .await

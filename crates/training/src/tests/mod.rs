@@ -1,6 +1,7 @@
 //! The whole crate over tables in memory, against an oracle that knows nothing of its operators.
 
 mod datasets;
+mod delta;
 mod fixtures;
 mod oracle;
 mod queries;

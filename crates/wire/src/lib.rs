@@ -8,5 +8,6 @@ mod error;
 pub mod record;
 pub mod rest;
 pub mod row;
+mod slices;
 
 pub use error::{Error, Result};

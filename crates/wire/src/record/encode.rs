@@ -11,6 +11,7 @@ use twinfold_model::{FeatureGroup, FeatureType, SchemaId};
 
 use super::arrow_types::{arrow_schema, arrow_type_of};
 use super::frame::{FRAME_BYTES, write_frame};
+use crate::slices::Slices;
 use crate::{Error, Result};
 
 /// Writes rows of a group as records, with the schema of [`avro_schema`](super::avro_schema) under its id.
@@ -53,10 +54,7 @@ impl Encoder {
         if rows > 0 {
             self.row_bytes = bytes.len().div_ceil(rows);
         }
-        Ok(EncodedRows {
-            bytes: bytes.into(),
-            ends,
-        })
+        Ok(EncodedRows(Slices::new(bytes, ends)))
     }
 
     fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>> {
@@ -97,24 +95,20 @@ impl Encoder {
 
 /// The records of a batch, slices of one buffer.
 #[derive(Debug, Clone)]
-pub struct EncodedRows {
-    bytes: Bytes,
-    ends: Vec<usize>,
-}
+pub struct EncodedRows(Slices);
 
 impl EncodedRows {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// The framed value of row `index`, without a copy; panics when there is no such row.
     pub fn row(&self, index: usize) -> Bytes {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.bytes.slice(start..self.ends[index])
+        self.0.get(index)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Bytes> + '_ {

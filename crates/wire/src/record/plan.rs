@@ -184,10 +184,20 @@ fn mark(found: &mut [bool], index: usize, field: &WriterField) -> Result<()> {
 
 /// What a reader sees for a feature that the writer does not have.
 fn stand_in(feature: &Feature, schema: &WriterSchema) -> Result<Value> {
-    match &feature.default {
-        Some(default) => Ok(default.clone()),
-        None if feature.nullable => Ok(Value::Null),
+    match feature_default(feature)? {
+        Some(default) => Ok(default),
         None => Err(missing(feature, schema)),
+    }
+}
+
+/// The default of a feature in its own type, null for a nullable one without.
+pub(crate) fn feature_default(feature: &Feature) -> twinfold_model::Result<Option<Value>> {
+    match &feature.default {
+        Some(default) if !default.is_null() => default
+            .clone()
+            .coerced_to(feature.name.as_str(), &feature.r#type)
+            .map(Some),
+        _ => Ok(feature.nullable.then_some(Value::Null)),
     }
 }
 

@@ -10,6 +10,7 @@ use twinfold_model::{Feature, FeatureGroup, FeatureType, Value};
 use crate::record::defect::{Fault, in_feature};
 use crate::record::sink::Sink;
 use crate::record::{Cursor, Defect, arrow_type_of};
+use crate::slices::Slices;
 use crate::{Error, Result};
 
 /// The first byte of every key.
@@ -79,10 +80,7 @@ impl KeyEncoder {
             }
             ends.push(bytes.len());
         }
-        Ok(Keys {
-            bytes: bytes.into(),
-            ends,
-        })
+        Ok(Keys(Slices::new(bytes, ends)))
     }
 
     /// Appends the key of values given in the order of the key; fitting types are coerced.
@@ -135,24 +133,20 @@ fn null_key(feature: &Feature, row: Option<u64>) -> twinfold_model::Error {
 
 /// The keys of a batch, slices of one buffer.
 #[derive(Debug, Clone)]
-pub struct Keys {
-    bytes: Bytes,
-    ends: Vec<usize>,
-}
+pub struct Keys(Slices);
 
 impl Keys {
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.0.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.len() == 0
     }
 
     /// The key of row `index`; panics when there is no such row.
     pub fn key(&self, index: usize) -> Bytes {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        self.bytes.slice(start..self.ends[index])
+        self.0.get(index)
     }
 }
 

@@ -6,7 +6,7 @@
 mod nested;
 mod scalar;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::DataType;
@@ -14,6 +14,7 @@ use twinfold_model::{Error, Feature, FeatureGroup, FeatureType, Result, Value};
 
 use super::arrow_types::{arrow_schema, arrow_type_of};
 use super::column::Column;
+use super::plan::feature_default;
 use super::sink::Sink;
 
 /// Brings `batch` into [`arrow_schema`]: columns are matched by name, in any order.
@@ -27,10 +28,9 @@ pub fn coerce(batch: &RecordBatch, group: &FeatureGroup, first_row: u64) -> Resu
         .iter()
         .map(|feature| match columns.get(feature.name.as_str()) {
             Some(column) => feature_column(column, feature, first_row),
-            None => match (&feature.default, feature.nullable) {
-                (Some(default), _) => constant(&feature.r#type, default, batch.num_rows()),
-                (None, true) => constant(&feature.r#type, &Value::Null, batch.num_rows()),
-                (None, false) => Err(missing(feature, batch)),
+            None => match feature_default(feature)? {
+                Some(default) => constant(&feature.r#type, &default, batch.num_rows()),
+                None => Err(missing(feature, batch)),
             },
         })
         .collect::<Result<Vec<_>>>()?;
@@ -70,9 +70,13 @@ fn by_name<'a>(
     batch: &'a RecordBatch,
     group: &FeatureGroup,
 ) -> Result<HashMap<&'a str, &'a ArrayRef>> {
+    let known: HashSet<&str> = group.features().iter().map(|f| f.name.as_str()).collect();
     let mut columns = HashMap::with_capacity(batch.num_columns());
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        group.feature(field.name())?;
+        if !known.contains(field.name().as_str()) {
+            // Fails, and says what the group has.
+            group.feature(field.name())?;
+        }
         if columns.insert(field.name().as_str(), column).is_some() {
             return Err(Error::TypeMismatch {
                 feature: field.name().clone(),

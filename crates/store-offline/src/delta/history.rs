@@ -1,0 +1,73 @@
+//! The past of a table: its commits, and the table as one of them left it.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use twinfold_model::{AsOf, Commit, EventTime};
+
+use super::scan::FrozenTable;
+use super::table::{Head, Table};
+use crate::{Error, Result, Snapshot};
+
+/// Commits of a listing that are read at the same time.
+const LISTING_READS_MAX: usize = 8;
+
+impl Table {
+    pub(super) async fn commits(&self, limit: usize) -> Result<Vec<Commit>> {
+        let head = self.head().await?;
+        let ids = (0..=head.commit).rev().take(limit);
+        stream::iter(ids)
+            .map(|id| async move { Ok(self.logged(id).await?.commit) })
+            .buffered(LISTING_READS_MAX)
+            .try_collect()
+            .await
+    }
+
+    pub(super) async fn snapshot(&self, as_of: Option<AsOf>) -> Result<Snapshot> {
+        let head = self.head().await?;
+        let commit = match as_of {
+            None => head.commit,
+            Some(AsOf::Commit(found)) if found > head.commit => {
+                return Err(Error::UnknownCommit {
+                    table: self.name.clone(),
+                    found,
+                    newest: head.commit,
+                });
+            }
+            Some(AsOf::Commit(commit)) => commit,
+            Some(AsOf::Time(time)) => self.last_commit_at(&head, time).await?,
+        };
+        let (delta, schema) = if commit == head.commit {
+            (head.delta.clone(), head.schema.clone())
+        } else {
+            let delta = self.load(Some(commit)).await?;
+            let schema = self.schema_of(&delta)?;
+            (delta, schema)
+        };
+        Ok(Snapshot {
+            commit,
+            schema: schema.clone(),
+            table: Arc::new(FrozenTable::new(delta, schema)?),
+        })
+    }
+
+    /// Commit times never decrease, so the commit is found by halving.
+    async fn last_commit_at(&self, head: &Head, time: EventTime) -> Result<u64> {
+        if head.committed_at <= time {
+            return Ok(head.commit);
+        }
+        let (mut low, mut high) = (0, head.commit);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.logged(middle).await?.commit.committed_at <= time {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low.checked_sub(1).ok_or_else(|| Error::BeforeFirstCommit {
+            table: self.name.clone(),
+            found: time,
+        })
+    }
+}

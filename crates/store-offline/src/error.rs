@@ -1,0 +1,55 @@
+use twinfold_model::EventTime;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("offline store url `{found}` is not supported: wanted file:///folder")]
+    UnsupportedUrl { found: String },
+    #[error(
+        "history table name `{found}` is not valid: wanted letters, digits, `_`, `-` and `.`, not starting with `.`"
+    )]
+    InvalidTableName { found: String },
+    #[error("history table `{table}` does not exist")]
+    UnknownTable { table: String },
+    #[error("history table `{table}` has no commit {found}: it has 0 to {newest}")]
+    UnknownCommit {
+        table: String,
+        found: u64,
+        newest: u64,
+    },
+    #[error("history table `{table}` has no commit at or before {} µs", found.micros())]
+    BeforeFirstCommit { table: String, found: EventTime },
+    #[error(
+        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append up to {found}"
+    )]
+    AlreadyCommitted {
+        table: String,
+        partition: u32,
+        reached: u64,
+        found: u64,
+    },
+    #[error("history table `{table}`: {reason}")]
+    SchemaMismatch { table: String, reason: String },
+    #[error("history table `{table}`: another writer committed first")]
+    Conflict { table: String },
+    #[error("history table `{table}`, commit {commit}: {reason}")]
+    CorruptCommit {
+        table: String,
+        commit: u64,
+        reason: String,
+    },
+    #[error("history table `{table}`: {source}")]
+    Delta {
+        table: String,
+        source: deltalake_core::DeltaTableError,
+    },
+    #[error(transparent)]
+    DataFusion(#[from] datafusion::error::DataFusionError),
+    #[error(transparent)]
+    Parquet(#[from] parquet::errors::ParquetError),
+    #[error(transparent)]
+    Arrow(#[from] arrow::error::ArrowError),
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}

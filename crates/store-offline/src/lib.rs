@@ -1,0 +1,91 @@
+//! The port to the full history: one append-only Delta table per feature group.
+//!
+//! The only crate that knows Delta. A table holds every version of every row, each with its position
+//! in the topic; the newest row and the point-in-time row are computed by who reads (`training`).
+//! The entry type is [`OfflineStore`], opened from a URL by [`open`].
+
+pub mod conformance;
+mod delta;
+mod error;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use datafusion::catalog::TableProvider;
+use twinfold_model::{AsOf, Commit, Positions};
+
+pub use delta::DeltaStore;
+pub use error::{Error, Result};
+
+/// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder.
+pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
+    match url.split_once("://") {
+        Some(("file", path)) => Ok(Arc::new(DeltaStore::open(path.as_ref()).await?)),
+        _ => Err(Error::UnsupportedUrl {
+            found: url.to_owned(),
+        }),
+    }
+}
+
+/// Rows to append and the progress they stand for, committed together or not at all.
+#[derive(Debug, Clone)]
+pub struct AppendRequest {
+    /// In the table's schema (see [`wire::record::history_schema`](twinfold_wire::record)).
+    pub batches: Vec<RecordBatch>,
+    /// Per partition, the first offset after those contained.
+    pub positions: Positions,
+    pub rows_upserted: u64,
+    pub rows_deleted: u64,
+}
+
+/// A table frozen at one commit.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    pub commit: u64,
+    pub schema: SchemaRef,
+    /// Scans with projection and filter push-down.
+    pub table: Arc<dyn TableProvider>,
+}
+
+/// The history of every feature group.
+///
+/// Guarantees owed by every backend:
+/// - **Atomicity**: [`append`](Self::append) adds all rows with their positions as one commit, or
+///   nothing.
+/// - **Exactly once**: an append whose positions a table has already reached is refused with
+///   [`Error::AlreadyCommitted`], so a retry after a lost answer adds nothing.
+/// - **Immutable past**: reading at a commit gives the same rows for ever, until
+///   [`vacuum`](Self::vacuum); a pinned commit is not vacuumed.
+/// - **Order of commits**: ids increase by one per commit; their times never decrease.
+#[async_trait]
+pub trait OfflineStore: Debug + Send + Sync {
+    /// Makes the table, or adds the columns that it lacks (as nullable). Other differences:
+    /// [`Error::SchemaMismatch`].
+    async fn create_table(&self, table: &str, schema: SchemaRef) -> Result<()>;
+
+    /// Forgets the table and deletes its files. Not there: nothing happens.
+    async fn drop_table(&self, table: &str) -> Result<()>;
+
+    /// Appends as one commit.
+    async fn append(&self, table: &str, request: AppendRequest) -> Result<Commit>;
+
+    /// Per partition, the first offset that the table does not contain.
+    async fn positions(&self, table: &str) -> Result<Positions>;
+
+    /// The newest commits first, at most `limit`. Commits without rows (creation, evolution) count too.
+    async fn commits(&self, table: &str, limit: usize) -> Result<Vec<Commit>>;
+
+    /// The table at a commit or a commit time; the newest when `None`.
+    async fn snapshot(&self, table: &str, as_of: Option<AsOf>) -> Result<Snapshot>;
+
+    /// Merges small files into larger ones without changing what any query answers; returns the commit
+    /// if there was something to merge.
+    async fn compact(&self, table: &str) -> Result<Option<u64>>;
+
+    /// Deletes files that neither the newest commit nor a pinned one needs and that are older than
+    /// `retention_hours`. Returns how many.
+    async fn vacuum(&self, table: &str, retention_hours: u64, pinned: &[u64]) -> Result<u64>;
+}

@@ -1,0 +1,217 @@
+//! What the Delta store owes beyond the port: foreign writers, failures, tables of other engines.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use datafusion::prelude::SessionContext;
+use deltalake_core::DeltaTableBuilder;
+use twinfold_model::{Offset, PartitionId, Positions};
+use twinfold_store_offline::{AppendRequest, Error, OfflineStore, open};
+
+async fn store(folder: &Path) -> Arc<dyn OfflineStore> {
+    open(&format!("file://{}", folder.display())).await.unwrap()
+}
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("name", DataType::Utf8, true),
+    ]))
+}
+
+fn append(partition: u32, next: u64) -> AppendRequest {
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(Int64Array::from(vec![i64::try_from(next).unwrap()])),
+        Arc::new(StringArray::from(vec!["a row"])),
+    ];
+    AppendRequest {
+        batches: vec![RecordBatch::try_new(schema(), columns).unwrap()],
+        positions: Positions::from_iter([(PartitionId(partition), Offset(next))]),
+        rows_upserted: 1,
+        rows_deleted: 0,
+    }
+}
+
+async fn count(store: &Arc<dyn OfflineStore>) -> usize {
+    let snapshot = store.snapshot("t", None).await.unwrap();
+    let frame = SessionContext::new().read_table(snapshot.table).unwrap();
+    frame.count().await.unwrap()
+}
+
+fn data_files(table: &Path) -> usize {
+    let names = std::fs::read_dir(table).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.ends_with(".parquet")).count()
+}
+
+fn last_commit(table: &Path) -> std::path::PathBuf {
+    let log = std::fs::read_dir(table.join("_delta_log")).unwrap();
+    let commits = log.map(|entry| entry.unwrap().path());
+    commits
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .max()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_stores_on_one_folder_never_double_a_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (store(folder.path()).await, store(folder.path()).await);
+    one.create_table("t", schema()).await.unwrap();
+    one.append("t", append(0, 1)).await.unwrap();
+    let refused = two.append("t", append(0, 1)).await;
+    assert!(
+        matches!(refused, Err(Error::AlreadyCommitted { .. })),
+        "{refused:?}"
+    );
+    two.append("t", append(1, 1)).await.unwrap();
+
+    for next in 2..10 {
+        let (a, b) = tokio::join!(
+            one.append("t", append(0, next)),
+            two.append("t", append(0, next))
+        );
+        let outcomes = [a, b];
+        let taken = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+        assert_eq!(taken, 1, "{outcomes:?}");
+        for refused in outcomes.into_iter().filter_map(Result::err) {
+            assert!(
+                matches!(
+                    refused,
+                    Error::AlreadyCommitted { .. } | Error::Conflict { .. }
+                ),
+                "{refused:?}"
+            );
+        }
+    }
+    assert_eq!(count(&one).await, 10);
+    assert_eq!(data_files(&folder.path().join("t")), 10, "no orphans");
+    assert_eq!(
+        one.positions("t").await.unwrap(),
+        two.positions("t").await.unwrap()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_append_leaves_the_table_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.unwrap();
+    store.append("t", append(0, 1)).await.unwrap();
+    // The log cannot be written to: a file stands in the way of the staged commit's folder.
+    let log = folder.path().join("t/_delta_log");
+    let aside = folder.path().join("t/_aside");
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::write(&log, "not a folder").unwrap();
+    store.append("t", append(0, 2)).await.unwrap_err();
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+
+    assert_eq!(count(&store).await, 1);
+    assert_eq!(store.commits("t", 10).await.unwrap().len(), 2);
+    assert_eq!(store.append("t", append(0, 2)).await.unwrap().id, 2);
+    assert_eq!(count(&store).await, 2);
+    store.vacuum("t", 0, &[]).await.unwrap();
+    assert_eq!(data_files(&folder.path().join("t")), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_a_later_protocol_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = store(folder.path()).await;
+    writer.create_table("t", schema()).await.unwrap();
+    drop(writer);
+    let commit = last_commit(&folder.path().join("t"));
+    let text = std::fs::read_to_string(&commit).unwrap();
+    let later = r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["laterFeature"],"writerFeatures":["laterFeature"]}}"#;
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            if line.contains("\"protocol\"") && !line.contains("commitInfo") {
+                later
+            } else {
+                line
+            }
+        })
+        .collect();
+    std::fs::write(&commit, lines.join("\n")).unwrap();
+    let store = store(folder.path()).await;
+    let refused = match store.snapshot("t", None).await {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("a table of a later protocol was read"),
+    };
+    assert!(
+        refused.contains("`t`") && refused.contains("laterFeature"),
+        "{refused}"
+    );
+    store.append("t", append(0, 1)).await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn positions_stand_in_the_log_as_transactions_also_after_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.unwrap();
+    for next in 1..=55 {
+        store.append("t", append(4, next)).await.unwrap();
+    }
+    let table = folder.path().join("t");
+    assert!(table.join("_delta_log/_last_checkpoint").exists());
+    let url = url::Url::from_directory_path(&table).unwrap();
+    let delta = DeltaTableBuilder::from_url(url)
+        .unwrap()
+        .load()
+        .await
+        .unwrap();
+    let state = delta.snapshot().unwrap();
+    let version = state
+        .transaction_version(&delta.log_store(), "twinfold/t/4")
+        .await
+        .unwrap();
+    assert_eq!(version, Some(55));
+    assert_eq!(
+        store.positions("t").await.unwrap(),
+        Positions::from_iter([(PartitionId(4), Offset(55))])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_of_another_engine_keep_positions_and_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.unwrap();
+    let ours = store.append("t", append(0, 7)).await.unwrap();
+    let table = folder.path().join("t");
+    let foreign = r#"{"commitInfo":{"timestamp":5,"operation":"OPTIMIZE"}}"#;
+    std::fs::write(table.join("_delta_log/00000000000000000002.json"), foreign).unwrap();
+
+    assert_eq!(store.positions("t").await.unwrap(), ours.positions);
+    let next = store.append("t", append(0, 8)).await.unwrap();
+    assert_eq!(next.id, 3);
+    assert!(next.committed_at >= ours.committed_at);
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
+    let folder = tempfile::tempdir().unwrap();
+    store(folder.path())
+        .await
+        .create_table("t", schema())
+        .await
+        .unwrap();
+    let aside = folder.path().join(".dropped-1");
+    std::fs::rename(folder.path().join("t"), &aside).unwrap();
+    let store = store(folder.path()).await;
+    assert!(!aside.exists());
+    assert!(matches!(
+        store.positions("t").await,
+        Err(Error::UnknownTable { .. })
+    ));
+}

@@ -1,0 +1,317 @@
+"""Features that share a primary key."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows
+from twinfold.exceptions import InvalidDefinitionError
+from twinfold.feature import Feature, Filter
+from twinfold.group_definition import GroupDefinition
+from twinfold.progress import ProgressBar
+from twinfold.quarantine import QuarantinedRow
+from twinfold.query import Query, Selection
+from twinfold.receipt import Receipt
+from twinfold.streaming import StreamingQuery
+from twinfold.times import Time, optional_micros
+
+if TYPE_CHECKING:
+    from twinfold import _core, _shapes
+    from twinfold.feature_store import FeatureStore
+
+_COMMITS_MAX = 1_000
+
+
+class FeatureGroup(GroupDefinition):
+    """Features with a primary key, an event time, and their two stores.
+
+    Made by :meth:`twinfold.FeatureStore.create_feature_group`, found by
+    :meth:`twinfold.FeatureStore.get_feature_group`. A feature is an attribute of its group, or an
+    item.
+
+    Examples
+    --------
+    >>> weather
+    FeatureGroup weather_1: active, online, 4 partitions
+      feature  type       role         nullable  default  description
+      origin   string     primary key  no
+      hour     timestamp  event time   no
+      temp     double                  yes
+      wind     bigint                  yes
+    >>> weather.temp
+    Feature('temp', 'double')
+    """
+
+    def __init__(
+        self,
+        store: FeatureStore,
+        *,
+        definition: _shapes.GroupDict | None = None,
+        pending: _shapes.GroupSpecDict | None = None,
+    ) -> None:
+        super().__init__(definition=definition, pending=pending)
+        self._store = store
+
+    @classmethod
+    def _from_core(cls, store: FeatureStore, definition: _shapes.GroupDict) -> FeatureGroup:
+        return cls(store, definition=definition)
+
+    def insert(self, rows: Rows, *, wait: bool = False, progress: bool | None = None) -> Receipt:
+        """Write rows to both stores.
+
+        All rows are checked before the first is taken in. When this returns they are in the log,
+        durably; the stores follow. Of rows with the same key the one with the greatest event time
+        is the newest, and of equals the later one. A timestamp without a zone is taken as UTC.
+
+        Parameters
+        ----------
+        rows
+            A dataframe of pandas, polars, pyarrow or anything else that exports Arrow; or a dict of
+            columns; or a list of dicts. The first insert gives a group its features if it has none.
+        wait
+            Whether to wait until the rows are readable in both stores.
+        progress
+            Whether to show a bar; when not given, on a terminal if it takes a while.
+
+        Raises
+        ------
+        SchemaMismatchError
+            When a column is missing, unknown or of the wrong type. No row was taken in.
+
+        Examples
+        --------
+        >>> weather.insert(sample, wait=True).rows
+        4
+        >>> weather.insert({"origin": ["JFK"], "hour": ["noon"]})
+        Traceback (most recent call last):
+            ...
+        twinfold.exceptions.SchemaMismatchError: feature `hour`: found string, wanted ... (row 0)
+        """
+        batches = to_rows(rows, self._arrow_schema)
+        if self._definition is None:
+            self._create(batches)
+        with ProgressBar(f"insert into {self.ref}", batches.num_rows, enabled=progress) as bar:
+            on_progress = bar.update if bar.enabled else None
+            core = self._store._platform.insert(self.name, self.version, batches, on_progress)
+        receipt = Receipt(core, online_enabled=self.online_enabled)
+        if wait:
+            receipt.wait()
+        return receipt
+
+    def save(self, rows: Rows, *, wait: bool = False, progress: bool | None = None) -> Receipt:
+        """The same as :meth:`insert`."""
+        return self.insert(rows, wait=wait, progress=progress)
+
+    def _create(self, rows: _core.Rows) -> None:
+        assert self._pending is not None
+        spec: _shapes.GroupSpecDict = {**self._pending, "features": rows.features()}
+        self._definition = self._store._platform.create_feature_group(spec)
+
+    def _arrow_schema(self) -> pa.Schema | None:
+        if self._definition is None:
+            return None
+        return pa.table(self._store._platform.arrow_schema(self.name, self.version)).schema
+
+    def insert_stream(
+        self,
+        rows: Iterable[Rows] | AsyncIterable[Rows],
+        *,
+        query_name: str | None = None,
+    ) -> StreamingQuery:
+        """Write dataframes as they come, in the background.
+
+        Parameters
+        ----------
+        rows
+            An iterable or async iterable of what :meth:`insert` takes.
+        query_name
+            What the query calls itself.
+
+        Examples
+        --------
+        >>> query = weather.insert_stream(iter([sample, sample]))
+        >>> query.await_termination(timeout_s=60)
+        True
+        >>> query.status["rows"]
+        8
+        """
+        return StreamingQuery._started(self, rows, query_name or f"stream into {self.ref}")
+
+    def commit_delete_record(self, keys: Rows, *, at: Time | None = None) -> Receipt:
+        """Delete the rows of these keys from both stores.
+
+        Hidden is every row of a key with an event time not after ``at``; a later row brings the key
+        back. Reading as of an earlier commit still shows what was there.
+
+        Parameters
+        ----------
+        keys
+            The primary key's columns; others are ignored.
+        at
+            The time of the delete; now when not given.
+
+        Examples
+        --------
+        >>> receipt = weather.commit_delete_record({"origin": ["EWR"]})
+        >>> receipt.wait()
+        >>> sorted(weather.read(online=True)["origin"])
+        ['JFK', 'LGA']
+        """
+        self._created()
+        batches = to_rows(keys, self._arrow_schema)
+        at_us = optional_micros(at, "at")
+        core = self._store._platform.delete(self.name, self.version, batches, at_us)
+        return Receipt(core, online_enabled=self.online_enabled)
+
+    def append_features(self, features: Feature | Sequence[Feature]) -> FeatureGroup:
+        """Add features in place; each is nullable or has a default.
+
+        Examples
+        --------
+        >>> weather.append_features([Feature("humid", "double", default_value=0.5)])["humid"]
+        Feature('humid', 'double', default_value=0.5)
+        """
+        self._created()
+        added = [features] if isinstance(features, Feature) else list(features)
+        self._definition = self._store._platform.append_features(
+            self.name, self.version, [feature._to_core() for feature in added]
+        )
+        return self
+
+    def refresh(self) -> FeatureGroup:
+        """Read the definition again, after someone else may have changed it."""
+        self._definition = self._store._platform.feature_group(self.name, self.version)
+        return self
+
+    def delete(self) -> None:
+        """Remove the group with everything that its stores hold of it."""
+        self._store._platform.delete_feature_group(self.name, self.version)
+
+    def select_all(
+        self, *, include_primary_key: bool = True, include_event_time: bool = True
+    ) -> Query:
+        """A query for every feature."""
+        left_out: set[str | None] = set()
+        if not include_primary_key:
+            left_out.update(self.primary_key)
+        if not include_event_time:
+            left_out.add(self.event_time)
+        return self.select_except([name for name in left_out if name is not None])
+
+    def select(self, features: Sequence[str | Feature]) -> Query:
+        """A query for some features.
+
+        Examples
+        --------
+        >>> weather.select(["origin", weather.temp]).columns
+        ['origin', 'temp']
+        """
+        self._created()
+        if isinstance(features, str):
+            features = [features]
+        names = [item.name if isinstance(item, Feature) else item for item in features]
+        return Query(self._store, Selection(self, tuple(self[name].name for name in names)))
+
+    def select_except(self, features: Sequence[str | Feature]) -> Query:
+        """A query for every feature but some."""
+        left_out = {item.name if isinstance(item, Feature) else item for item in features}
+        for name in left_out:
+            self[name]
+        return self.select([f.name for f in self.features if f.name not in left_out])
+
+    def filter(self, condition: Filter) -> Query:
+        """A query for every feature of the rows of which the condition is true."""
+        return self.select_all().filter(condition)
+
+    def as_of(self, time: Time | None = None, *, commit_id: int | None = None) -> Query:
+        """A query for what was known at a time, or as a commit left it."""
+        return self.select_all().as_of(time, commit_id=commit_id)
+
+    def read(
+        self,
+        *,
+        online: bool = False,
+        start_time: Time | None = None,
+        end_time: Time | None = None,
+        dataframe_type: DataFrameType = "pandas",
+    ) -> Any:
+        """The rows of the group.
+
+        Parameters
+        ----------
+        online
+            ``False`` reads history: every row that was true at some time. ``True`` reads the online
+            store: the newest row of each key, without deleted and expired ones.
+        start_time, end_time
+            Of history, rows from the one and before the other.
+        dataframe_type
+            ``pandas``, ``polars`` or ``arrow``.
+        """
+        self._created()
+        if not online:
+            return self.select_all().read(
+                start_time=start_time, end_time=end_time, dataframe_type=dataframe_type
+            )
+        if start_time is not None or end_time is not None:
+            raise InvalidDefinitionError(
+                "start_time and end_time choose from history; found online=True"
+            )
+        found = self._store._platform.read_online(self.name, self.version, None)
+        return from_rows(found, dataframe_type)
+
+    def show(self, n: int = 5, *, online: bool = False) -> None:
+        """Print the first rows."""
+        self._created()
+        if online:
+            found = self._store._platform.read_online(self.name, self.version, n)
+            print(from_rows(found, "pandas").to_string(index=False))
+        else:
+            self.select_all().show(n)
+
+    def commit_details(self, *, limit: int | None = None) -> dict[int, dict[str, Any]]:
+        """The commits of the history, the newest first.
+
+        Returns
+        -------
+        dict
+            Per commit id: ``committed_at``, ``rows_upserted``, ``rows_deleted``, ``bytes`` and
+            ``positions`` (per partition of the log, the first offset not included).
+
+        Examples
+        --------
+        >>> newest = weather.commit_details(limit=1)
+        >>> [commit["rows_upserted"] for commit in newest.values()]
+        [4]
+        """
+        self._created()
+        found = self._store._platform.commits(self.name, self.version, limit or _COMMITS_MAX)
+        return {
+            commit["id"]: {key: value for key, value in commit.items() if key != "id"}
+            for commit in found
+        }
+
+    def ingest_progress(self) -> _shapes.ProgressDict:
+        """Per partition, how far the log reaches and how far each store has come."""
+        return self._store._platform.progress(self.name, self.version)
+
+    def quarantine(self, *, limit: int = 100) -> list[QuarantinedRow]:
+        """Rows that could not be applied and were not replayed yet."""
+        found = self._store._platform.quarantined(self.name, self.version, limit)
+        return [QuarantinedRow(**row) for row in found]
+
+    def replay(self, rows: Sequence[QuarantinedRow] | None = None) -> Receipt:
+        """Append quarantined rows again as they were; those that are still bad come back.
+
+        Parameters
+        ----------
+        rows
+            Some of :meth:`quarantine`; every one when not given.
+        """
+        if rows is not None and not rows:
+            raise InvalidDefinitionError("replay: wanted at least one row, found none")
+        positions = [(row.partition, row.offset) for row in rows or ()]
+        core = self._store._platform.replay(self.name, self.version, positions)
+        return Receipt(core, online_enabled=self.online_enabled)

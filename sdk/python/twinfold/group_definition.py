@@ -1,0 +1,163 @@
+"""What a feature group is, before anything is read or written."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from twinfold.display import count, html_table, text_table
+from twinfold.exceptions import NotFoundError, UnknownFeatureError
+from twinfold.feature import Feature, GroupRef
+
+if TYPE_CHECKING:
+    from twinfold import _shapes
+
+_HEADERS = ["feature", "type", "role", "nullable", "default", "description"]
+
+
+class GroupDefinition:
+    """Name, key and features of a feature group; each feature is an attribute or an item of it."""
+
+    def __init__(
+        self,
+        *,
+        definition: _shapes.GroupDict | None = None,
+        pending: _shapes.GroupSpecDict | None = None,
+    ) -> None:
+        self._definition = definition
+        self._pending = pending
+
+    @property
+    def _spec(self) -> _shapes.GroupSpecDict | _shapes.GroupDict:
+        spec = self._definition or self._pending
+        assert spec is not None
+        return spec
+
+    def _created(self) -> _shapes.GroupDict:
+        if self._definition is None:
+            raise NotFoundError(
+                f"feature group `{self.ref}` is not created yet: its features are taken from the "
+                "first insert",
+                what="feature group",
+                name=str(self.ref),
+            )
+        return self._definition
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return self._spec["name"]
+
+    @property
+    def version(self) -> int:
+        """The version, counted from 1."""
+        return self._spec["version"]
+
+    @property
+    def ref(self) -> GroupRef:
+        """Name and version."""
+        return GroupRef(self.name, self.version)
+
+    @property
+    def primary_key(self) -> list[str]:
+        """The features that identify an entity."""
+        return list(self._spec["primary_key"])
+
+    @property
+    def event_time(self) -> str | None:
+        """The feature that says when a row became true."""
+        return self._spec["event_time"]
+
+    @property
+    def features(self) -> list[Feature]:
+        """Every feature, in order; none before the group was created."""
+        return [Feature._from_core(feature, self.ref) for feature in self._spec["features"]]
+
+    @property
+    def ttl(self) -> timedelta | None:
+        """For how long after its event time a row is readable."""
+        ttl_us = self._spec["ttl_us"]
+        return None if ttl_us is None else timedelta(microseconds=ttl_us)
+
+    @property
+    def online_enabled(self) -> bool:
+        """Whether the newest rows are kept for serving."""
+        return self._spec["online_enabled"]
+
+    @property
+    def partitions(self) -> int | None:
+        """Of the log; ``None`` when the platform shall choose at the first insert."""
+        return self._spec["partitions"]
+
+    @property
+    def description(self) -> str:
+        """What it is, for people."""
+        return self._spec["description"]
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Whatever was attached to it."""
+        return dict(self._spec["tags"])
+
+    @property
+    def state(self) -> str:
+        """``creating``, ``active``, ``failed`` or ``deleting``; ``new`` before the first insert."""
+        return "new" if self._definition is None else self._definition["state"]
+
+    def __getitem__(self, name: str) -> Feature:
+        for feature in self._spec["features"]:
+            if feature["name"] == name:
+                return Feature._from_core(feature, self.ref)
+        known = [feature["name"] for feature in self._spec["features"]]
+        raise UnknownFeatureError(
+            f"feature `{name}` does not exist in `{self.ref}`; it has {', '.join(known)}",
+            feature=name,
+            known=known,
+        )
+
+    def __getattr__(self, name: str) -> Feature:
+        if not name.startswith("_"):
+            try:
+                return self[name]
+            except UnknownFeatureError as error:
+                raise AttributeError(str(error)) from None
+        raise AttributeError(name)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(feature["name"] for feature in self._spec["features"])]
+
+    def _described(self) -> list[list[Any]]:
+        rows = []
+        for feature in self._spec["features"]:
+            roles = []
+            if feature["name"] in self.primary_key:
+                roles.append("primary key")
+            if feature["name"] == self.event_time:
+                roles.append("event time")
+            rows.append(
+                [
+                    feature["name"],
+                    feature["type"],
+                    ", ".join(roles),
+                    feature["nullable"],
+                    feature["default"],
+                    feature["description"],
+                ]
+            )
+        return rows
+
+    def _title(self) -> str:
+        parts = [self.state, "online" if self.online_enabled else "offline only"]
+        if self.ttl is not None:
+            parts.append(f"ttl {self.ttl}")
+        if self.partitions is not None:
+            parts.append(count(self.partitions, "partition"))
+        return f"FeatureGroup {self.ref}: {', '.join(parts)}"
+
+    def __repr__(self) -> str:
+        if self._definition is None:
+            return f"{self._title()}\n  features are taken from the first insert"
+        return f"{self._title()}\n{text_table(_HEADERS, self._described())}"
+
+    def _repr_html_(self) -> str:
+        return html_table(self._title(), _HEADERS, self._described())

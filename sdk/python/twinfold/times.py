@@ -1,0 +1,77 @@
+"""Instants and spans as users write them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta, timezone
+from typing import TYPE_CHECKING, Union
+
+from twinfold.exceptions import InvalidDefinitionError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Time = Union[datetime, date, str, "np.datetime64"]
+"""An instant: a ``datetime`` or ``Timestamp``, a ``date`` (its midnight), an ISO 8601 string.
+
+Without a zone it is taken as UTC.
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(moment: Time, name: str) -> int:
+    """Microseconds since 1970-01-01T00:00:00Z; ``name`` is the argument, for errors.
+
+    Examples
+    --------
+    >>> from twinfold.times import micros
+    >>> micros("1970-01-01T00:00:01+00:00", "start_time")
+    1000000
+    >>> micros("1970-01-02", "start_time")
+    86400000000
+    """
+    if hasattr(moment, "astype") and hasattr(moment, "dtype"):
+        return int(moment.astype("datetime64[us]").astype(int))
+    if isinstance(moment, str):
+        moment = _parsed(moment, name)
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        # Timestamps of pandas give a Timedelta that also knows nanoseconds: floor it.
+        return int((moment - _EPOCH) // _MICROSECOND)
+    if isinstance(moment, date):
+        return micros(datetime.combine(moment, time.min), name)
+    raise InvalidDefinitionError(
+        f"{name}: wanted a datetime, a date or an ISO 8601 string, "
+        f"found {type(moment).__name__} {moment!r}"
+    )
+
+
+def optional_micros(moment: Time | None, name: str) -> int | None:
+    """As :func:`micros`, and ``None`` for ``None``."""
+    return None if moment is None else micros(moment, name)
+
+
+def _parsed(text: str, name: str) -> datetime:
+    try:
+        # Python 3.10 does not read the Z of UTC.
+        return datetime.fromisoformat(text[:-1] + "+00:00" if text.endswith("Z") else text)
+    except ValueError:
+        raise InvalidDefinitionError(
+            f"{name}: wanted an ISO 8601 time such as 2013-01-31T06:00:00+00:00, found {text!r}"
+        ) from None
+
+
+def span_micros(span: timedelta | float, name: str) -> int:
+    """Microseconds of a positive span, given as a ``timedelta`` or in seconds."""
+    valid = isinstance(span, timedelta) or (
+        isinstance(span, (int, float)) and not isinstance(span, bool)
+    )
+    if valid:
+        length = span if isinstance(span, timedelta) else timedelta(seconds=span)
+        if length > timedelta(0):
+            return length // _MICROSECOND
+    raise InvalidDefinitionError(
+        f"{name}: wanted a positive timedelta or number of seconds, found {span!r}"
+    )

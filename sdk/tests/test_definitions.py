@@ -1,0 +1,149 @@
+"""Feature groups: created, found, removed, shown."""
+
+import threading
+
+import pytest
+
+from twinfold import Feature
+from twinfold.exceptions import (
+    AlreadyExistsError,
+    InvalidDefinitionError,
+    NotFoundError,
+    TwinfoldError,
+)
+
+
+def test_a_group_is_what_was_asked_for(fs):
+    group = fs.create_feature_group(
+        "planes",
+        2,
+        primary_key=["tailnum"],
+        event_time="seen",
+        features=[
+            Feature("tailnum", "string", "registration"),
+            Feature("seen", "date"),
+            Feature("seats", "int", default_value=180),
+            Feature("engine", "struct<kind:string,count:int>", nullable=False),
+        ],
+        ttl=3600,
+        online_enabled=False,
+        partitions=2,
+        description="the fleet",
+        tags={"owner": "ops"},
+    )
+    found = fs.get_feature_group("planes", 2)
+    for seen in (group, found):
+        assert (seen.name, seen.version, seen.state) == ("planes", 2, "active")
+        assert seen.primary_key == ["tailnum"]
+        assert seen.event_time == "seen"
+        assert seen.ttl.total_seconds() == 3600
+        assert seen.online_enabled is False
+        assert seen.partitions == 2
+        assert seen.description == "the fleet"
+        assert seen.tags == {"owner": "ops"}
+        assert [feature.type for feature in seen.features][-1] == "struct<kind:string,count:int>"
+        assert seen["seats"].default_value == 180
+        assert seen["tailnum"].description == "registration"
+        assert [feature.nullable for feature in seen.features] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "Bad Name"}, "feature group name `Bad Name` is not valid"),
+        ({"version": 0}, "versions count from 1"),
+        ({"primary_key": []}, "primary key"),
+        ({"primary_key": ["nothing"]}, "`nothing` does not exist"),
+        ({"event_time": "level"}, "wanted timestamp or date"),
+        ({"features": [Feature("id", "float32")]}, "feature type `float32` is not valid"),
+        ({"features": [Feature("id", "int"), Feature("id", "int")]}, "defined twice"),
+        ({"features": [Feature("id")]}, "needs a type"),
+        ({"features": [Feature("id", "int", default_value="x")]}, "found str 'x', wanted int"),
+        ({"partitions": 0}, "partitions"),
+    ],
+)
+def test_a_group_that_cannot_be(fs, options, message):
+    asked = {
+        "name": "group",
+        "primary_key": ["id"],
+        "features": [Feature("id", "int"), Feature("level", "double")],
+    } | options
+    with pytest.raises((InvalidDefinitionError, ValueError), match=message) as caught:
+        fs.create_feature_group(**asked)
+    assert isinstance(caught.value, TwinfoldError)
+    assert fs.get_feature_groups() == []
+
+
+def test_a_group_is_created_once(fs, weather):
+    with pytest.raises(AlreadyExistsError, match="weather") as caught:
+        fs.create_feature_group("weather", primary_key="id", features=[Feature("id", "int")])
+    assert caught.value.what == "feature group"
+    fs.create_feature_group("weather", 2, primary_key="id", features=[Feature("id", "int")])
+    assert fs.get_feature_group("weather").version == 2
+    assert fs.get_feature_group("weather", 1).primary_key == ["origin"]
+
+
+def test_a_group_created_at_the_same_time_is_created_once(fs):
+    outcomes = []
+
+    def create():
+        try:
+            fs.create_feature_group("same", primary_key="id", features=[Feature("id", "int")])
+            outcomes.append("created")
+        except AlreadyExistsError:
+            outcomes.append("refused")
+
+    threads = [threading.Thread(target=create) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["created"] + ["refused"] * 7
+
+
+def test_get_or_create(fs, weather, sample):
+    found = fs.get_or_create_feature_group("weather", primary_key="origin", event_time="hour")
+    assert found.state == "active"
+    new = fs.get_or_create_feature_group("other", primary_key="origin", event_time="hour")
+    assert new.state == "new"
+    with pytest.raises(InvalidDefinitionError, match="exists with primary key"):
+        fs.get_or_create_feature_group("weather", primary_key="hour", event_time="hour")
+
+
+def test_what_is_not_there_is_named_with_what_is(fs, weather):
+    with pytest.raises(NotFoundError, match="wether` does not exist") as caught:
+        fs.get_feature_group("wether")
+    assert isinstance(caught.value, LookupError)
+    with pytest.raises(NotFoundError):
+        fs.get_feature_group("weather", 9)
+
+
+def test_a_removed_group_is_gone_with_its_rows(fs, weather, sample):
+    weather.delete()
+    assert fs.get_feature_groups() == []
+    with pytest.raises(NotFoundError):
+        weather.read()
+    again = fs.create_feature_group("weather", primary_key="origin", event_time="hour")
+    again.insert(sample.head(1), wait=True)
+    assert len(again.read()) == 1
+    assert len(again.read(online=True)) == 1
+
+
+def test_objects_show_themselves(fs, weather):
+    assert "weather_1" in repr(fs)
+    assert "1 feature group" in repr(fs)
+    for thing in (fs, weather):
+        assert "<table>" in thing._repr_html_()
+    text = repr(weather)
+    assert "primary key" in text
+    assert "event time" in text
+
+
+def test_html_is_escaped(fs):
+    features = [Feature("id", "int", "<script>alert(1)</script>")]
+    group = fs.create_feature_group("page", primary_key="id", features=features)
+    assert "<script>" not in group._repr_html_()
+
+
+def test_features_complete_in_a_shell(weather):
+    assert {"temp", "insert"} <= set(dir(weather))

@@ -1,0 +1,116 @@
+"""Commits, time travel, windows of event time."""
+
+from datetime import date, datetime, timedelta, timezone
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from twinfold import Feature
+from twinfold.exceptions import (
+    IncompatibleEvolutionError,
+    InvalidDefinitionError,
+    TwinfoldError,
+)
+
+
+def test_commits_are_listed_newest_first(weather, sample):
+    weather.insert(sample.head(1), wait=True)
+    details = weather.commit_details()
+    assert list(details) == sorted(details, reverse=True)
+    newest, previous = list(details.values())[:2]
+    assert newest["rows_upserted"] == 1
+    assert previous["rows_upserted"] == 4
+    assert newest["rows_deleted"] == 0
+    assert newest["bytes"] > 0
+    assert newest["committed_at"] >= previous["committed_at"]
+    assert abs(datetime.now(timezone.utc) - newest["committed_at"]) < timedelta(minutes=1)
+    assert sum(newest["positions"].values()) == 5
+    assert len(weather.commit_details(limit=1)) == 1
+
+
+def test_an_earlier_commit_shows_what_was_known_then(weather, sample):
+    before, committed = next(iter(weather.commit_details(limit=1).items()))
+    corrected = sample.head(1).assign(temp=99.0)
+    weather.insert(corrected, wait=True)
+    assert 99.0 in set(weather.read()["temp"])
+    assert sorted(weather.as_of(commit_id=before).read()["temp"]) == [9.5, 10.0, 11.0, 12.5]
+    then = committed["committed_at"]
+    assert sorted(weather.as_of(then).read()["temp"]) == [9.5, 10.0, 11.0, 12.5]
+    assert sorted(weather.as_of(then.isoformat()).read()["temp"]) == [9.5, 10.0, 11.0, 12.5]
+
+
+def test_as_of_wants_a_time_or_a_commit(weather):
+    with pytest.raises(InvalidDefinitionError, match="either a time or a commit_id"):
+        weather.as_of()
+    with pytest.raises(InvalidDefinitionError, match="found int 3"):
+        weather.as_of(3)
+    with pytest.raises(InvalidDefinitionError, match="ISO 8601"):
+        weather.as_of("yesterday")
+
+
+def test_a_commit_that_is_not_there_is_refused(weather):
+    with pytest.raises(TwinfoldError):
+        weather.as_of(commit_id=999).read()
+
+
+def test_before_the_first_commit_there_is_nothing_to_read(weather):
+    with pytest.raises(TwinfoldError):
+        weather.as_of("2000-01-01").read()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (None, None, [9.5, 10.0, 11.0, 12.5]),
+        ("2013-01-01T07:00Z", None, [11.0]),
+        (None, "2013-01-01T07:00Z", [9.5, 10.0, 12.5]),
+        (datetime(2013, 1, 1, 7), datetime(2013, 1, 1, 8), [11.0]),
+        (date(2013, 1, 2), None, []),
+    ],
+)
+def test_a_window_of_event_time(weather, start, end, expected):
+    assert sorted(weather.read(start_time=start, end_time=end)["temp"]) == expected
+
+
+def test_rows_come_as_what_is_wanted(weather):
+    assert type(weather.read(dataframe_type="polars")) is pl.DataFrame
+    assert type(weather.read(dataframe_type="arrow")) is pa.Table
+    assert str(weather.read()["hour"].dtype) == "datetime64[us, UTC]"
+    with pytest.raises(InvalidDefinitionError, match="found 'numpy'"):
+        weather.read(dataframe_type="numpy")
+
+
+def test_online_has_no_windows(weather):
+    with pytest.raises(InvalidDefinitionError, match="online=True"):
+        weather.read(online=True, start_time="2013-01-01")
+
+
+def test_features_are_added_in_place(fs, weather, sample):
+    weather.append_features(
+        [Feature("humid", "double"), Feature("sky", "string", default_value="?")]
+    )
+    weather.insert(sample.tail(1).assign(humid=0.5, sky="clear"), wait=True)
+    online = weather.read(online=True).set_index("origin")
+    assert online.loc["LGA", "sky"] == "clear"
+    assert online.loc["EWR", "sky"] == "?"
+    history = weather.read().set_index("origin")
+    assert history.loc["LGA", "sky"] == "clear"
+    assert fs.get_feature_group("weather")["humid"].type == "double"
+
+
+@pytest.mark.xfail(reason="history shows null where online shows the default of a later feature")
+def test_history_shows_defaults_of_later_features_too(weather):
+    weather.append_features(Feature("sky", "string", default_value="?"))
+    assert set(weather.read(online=True)["sky"]) == {"?"}
+    assert set(weather.read()["sky"]) == {"?"}
+
+
+def test_features_that_old_rows_cannot_have_need_a_new_version(weather):
+    with pytest.raises(IncompatibleEvolutionError, match="create version 2") as caught:
+        weather.append_features(Feature("humid", "double", nullable=False))
+    assert caught.value.next_version == 2
+    with pytest.raises(IncompatibleEvolutionError, match="`temp` exists already"):
+        weather.append_features(Feature("temp", "int"))
+    with pytest.raises(InvalidDefinitionError, match="needs a type"):
+        weather.append_features(Feature("humid"))

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use twinfold_store_metadata::conformance::Place;
-use twinfold_store_metadata::{Error, MetadataStore, metadata_conformance, open};
+use twinfold_store_metadata::{Error, MetadataStore, SqliteMetadata, metadata_conformance, open};
 
 struct Folder(TempDir);
 
@@ -35,7 +35,8 @@ impl Folder {
 #[async_trait]
 impl Place for Folder {
     async fn open(&self) -> Arc<dyn MetadataStore> {
-        open(&self.url()).await.expect("opens")
+        let store = SqliteMetadata::open(&self.file()).await;
+        Arc::new(store.expect("opens"))
     }
 }
 

@@ -2,19 +2,20 @@
 //!
 //! [`metadata_conformance!`](crate::metadata_conformance) makes one test of each case.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod fixtures;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::task::JoinSet;
-use twinfold_model::{
-    DatasetFormat, DatasetSource, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId,
-    FeatureGroupSpec, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
-    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, SchemaId,
-    Selection, TrainingDataset, evolve,
-};
+use futures::future::join_all;
+use twinfold_model::{QuarantinedRecord, ResourceState, SchemaId};
 
-use crate::{Change, ChangeSubject, Error, GroupRecord, MetadataStore};
+use self::fixtures::{
+    NOW, activate, create, dataset, feed, group, project, quarantined, remove, schemas, view,
+    with_feature,
+};
+use crate::{ChangeSubject, Error, GroupRecord, MetadataStore};
 
 /// Where a backend under test keeps its data. Opened again, it holds what it held.
 #[async_trait]
@@ -52,16 +53,12 @@ macro_rules! metadata_conformance {
 }
 
 const RACERS: usize = 20;
-const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
 
 pub async fn a_group_is_created_once_among_racers(place: &dyn Place) {
     let store = place.open().await;
-    let mut racers = JoinSet::new();
-    for _ in 0..RACERS {
-        let store = Arc::clone(&store);
-        racers.spawn(async move { store.create_group(&group("a"), "schema", NOW).await });
-    }
-    let answers = racers.join_all().await;
+    let group_a = group("a");
+    let racers = (0..RACERS).map(|_| store.create_group(&group_a, "schema", NOW));
+    let answers = join_all(racers).await;
     let created: Vec<&GroupRecord> = answers.iter().flatten().collect();
     assert_eq!(created.len(), 1, "{answers:?}");
     assert_eq!(created[0].state, ResourceState::Creating);
@@ -78,17 +75,12 @@ pub async fn a_group_is_created_once_among_racers(place: &dyn Place) {
 pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
     let store = place.open().await;
     let first = create(&store, "a").await;
-    let mut racers = JoinSet::new();
-    for racer in 0..RACERS {
-        let (store, wider) = (Arc::clone(&store), with_feature(&first.group, racer));
-        let revision = first.revision;
-        racers.spawn(async move {
-            store
-                .update_group(&wider, &format!("schema {racer}"), revision)
-                .await
-        });
-    }
-    let answers = racers.join_all().await;
+    let racers = (0..RACERS).map(|racer| {
+        let (store, wider) = (&store, with_feature(&first.group, racer));
+        let (schema, revision) = (format!("schema {racer}"), first.revision);
+        async move { store.update_group(&wider, &schema, revision).await }
+    });
+    let answers = join_all(racers).await;
     let updated: Vec<&GroupRecord> = answers.iter().flatten().collect();
     assert_eq!(updated.len(), 1, "{answers:?}");
     assert!(updated[0].revision > first.revision);
@@ -260,20 +252,11 @@ pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
 pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
-    let mut racers = JoinSet::new();
-    for _ in 0..RACERS {
-        let (store, project) = (Arc::clone(&store), project.clone());
-        racers.spawn(async move { store.reserve_dataset(&project, "fares", None).await });
-    }
-    let given: BTreeSet<u32> = racers
-        .join_all()
-        .await
-        .into_iter()
-        .map(|v| v.expect("free"))
-        .collect();
+    let reserve = |version| store.reserve_dataset(&project, "fares", version);
+    let answers = join_all((0..RACERS).map(|_| reserve(None))).await;
+    let given: BTreeSet<u32> = answers.into_iter().map(|v| v.expect("free")).collect();
     assert_eq!(given, (1..=20).collect());
 
-    let reserve = |version| store.reserve_dataset(&project, "fares", version);
     assert_eq!(reserve(Some(30)).await.expect("free"), 30);
     let taken = reserve(Some(30)).await;
     assert!(
@@ -405,12 +388,11 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
         .expect("readable");
     assert_eq!(page, changes[2..5]);
 
-    let mut racers = JoinSet::new();
-    for racer in 0..RACERS {
-        let store = Arc::clone(&store);
-        racers.spawn(async move { create(&store, &format!("racer_{racer}")).await });
-    }
-    racers.join_all().await;
+    let racers = (0..RACERS).map(|racer| {
+        let (store, name) = (&store, format!("racer_{racer}"));
+        async move { create(store, &name).await }
+    });
+    join_all(racers).await;
     let after = changes.last().map_or(0, |change| change.sequence);
     let raced = store.changes(after, usize::MAX).await.expect("readable");
     let subjects: BTreeSet<String> = raced.iter().map(|c| format!("{:?}", c.subject)).collect();
@@ -538,137 +520,4 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
             .expect("free"),
         2
     );
-}
-
-type Store = Arc<dyn MetadataStore>;
-
-fn project() -> ProjectName {
-    ProjectName::new("default").expect("valid")
-}
-
-fn group(name: &str) -> FeatureGroup {
-    FeatureGroup::new(FeatureGroupSpec {
-        id: FeatureGroupId::new("default", name, 1).expect("valid"),
-        features: vec![
-            Feature::new("id", FeatureType::BigInt).expect("valid"),
-            Feature::new("fare", FeatureType::Double).expect("valid"),
-        ],
-        primary_key: vec!["id".to_owned()],
-        event_time: None,
-        ttl: None,
-        online_enabled: true,
-        partitions: 4,
-        description: "what a ride costs".to_owned(),
-        tags: BTreeMap::from([("team".to_owned(), "rides".to_owned())]),
-    })
-    .expect("valid")
-}
-
-fn with_feature(group: &FeatureGroup, number: usize) -> FeatureGroup {
-    let added = Feature::new(&format!("added_{number}"), FeatureType::Int).expect("valid");
-    evolve(group, vec![added]).expect("nullable")
-}
-
-fn view(project: &str, version: u32) -> FeatureView {
-    FeatureView {
-        id: FeatureViewId::new(project, "fares", version).expect("valid"),
-        query: query(),
-        labels: Vec::new(),
-        defaults: BTreeMap::new(),
-        description: String::new(),
-    }
-}
-
-fn query() -> Query {
-    Query {
-        left: Selection {
-            group: group("a").id().clone(),
-            features: vec!["fare".to_owned()],
-            as_of: None,
-        },
-        joins: Vec::new(),
-        filter: None,
-    }
-}
-
-fn dataset(version: u32) -> TrainingDataset {
-    let name = Name::new("training dataset", "fares").expect("valid");
-    TrainingDataset {
-        project: project(),
-        name: name.clone(),
-        version,
-        spec: DatasetSpec {
-            project: project(),
-            name,
-            version: None,
-            source: DatasetSource::Query(query()),
-            labels: Vec::new(),
-            format: DatasetFormat::Parquet,
-            splits: Vec::new(),
-            seed: 42,
-            event_time_start: None,
-            event_time_end: Some(NOW),
-            description: String::new(),
-        },
-        query: query(),
-        pins: vec![PinnedTable {
-            group: group("a").id().clone(),
-            commit: 3,
-        }],
-        features: vec![("fare".to_owned(), FeatureType::Double)],
-        rows: BTreeMap::from([("all".to_owned(), 12)]),
-        location: format!("datasets/default.fares_{version}"),
-        digest: "00ff".to_owned(),
-        created_at: NOW,
-    }
-}
-
-fn quarantined(group: &FeatureGroupId, partition: u32, offset: u64) -> QuarantinedRecord {
-    QuarantinedRecord {
-        group: group.clone(),
-        position: Position {
-            partition: PartitionId(partition),
-            offset: Offset(offset),
-        },
-        key: vec![0, 255],
-        value: Vec::new(),
-        headers: vec![1],
-        code: "truncated".to_owned(),
-        reason: "the body ends early".to_owned(),
-        quarantined_at: NOW,
-        replayed_at: None,
-    }
-}
-
-async fn create(store: &Store, name: &str) -> GroupRecord {
-    store
-        .create_group(&group(name), "schema", NOW)
-        .await
-        .expect("new")
-}
-
-async fn activate(store: &Store, record: &GroupRecord) {
-    let id = record.group.id();
-    store
-        .set_group_state(id, &ResourceState::Active, record.revision)
-        .await
-        .expect("allowed");
-}
-
-async fn remove(store: &Store, record: &GroupRecord) {
-    let id = record.group.id();
-    store
-        .set_group_state(id, &ResourceState::Deleting, record.revision)
-        .await
-        .expect("allowed");
-    store.remove_group(id).await.expect("deleting");
-}
-
-async fn schemas(store: &Store, id: &FeatureGroupId) -> Vec<SchemaId> {
-    let records = store.schemas(id).await.expect("readable");
-    records.iter().map(|record| record.id).collect()
-}
-
-async fn feed(store: &Store) -> Vec<Change> {
-    store.changes(0, usize::MAX).await.expect("readable")
 }

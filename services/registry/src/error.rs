@@ -1,0 +1,163 @@
+use std::time::Duration;
+
+use twinfold_client::Fault;
+use twinfold_model::FeatureGroupId;
+use twinfold_store_metadata as metadata;
+use twinfold_store_offline as offline;
+use twinfold_store_online as online;
+use twinfold_store_topic as topic;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Invalid(#[from] twinfold_model::Error),
+    #[error("{what} `{name}` does not exist{hint}")]
+    NotFound {
+        what: &'static str,
+        name: String,
+        /// Empty, or what there is instead, beginning with "; ".
+        hint: String,
+    },
+    #[error("{what} `{name}` already exists{hint}")]
+    AlreadyExists {
+        what: &'static str,
+        name: String,
+        hint: String,
+    },
+    #[error(
+        "feature group `{group}` exists with another definition: {difference}; use that one or create version {}",
+        group.version + 1
+    )]
+    DefinitionDiffers {
+        group: FeatureGroupId,
+        difference: String,
+    },
+    #[error("feature group `{group}` is in use by {}", users.join(", "))]
+    InUse {
+        group: FeatureGroupId,
+        users: Vec<String>,
+    },
+    #[error("feature group `{group}` is being deleted")]
+    BeingDeleted { group: FeatureGroupId },
+    #[error("feature group `{group}` is not {wanted} after {} s: {reason}", waited.as_secs_f64())]
+    NotReady {
+        group: FeatureGroupId,
+        wanted: &'static str,
+        waited: Duration,
+        reason: String,
+    },
+    #[error(
+        "feature group `{group}` was changed by others in each of {attempts} attempts to change it"
+    )]
+    Contended {
+        group: FeatureGroupId,
+        attempts: u32,
+    },
+    #[error("no answer within {} s", timeout.as_secs_f64())]
+    StepTimeout { timeout: Duration },
+    #[error("metadata: {0}")]
+    Metadata(#[source] metadata::Error),
+    #[error("topic: {0}")]
+    Topic(#[from] topic::Error),
+    #[error("online store: {0}")]
+    Online(#[from] online::Error),
+    #[error("offline store: {0}")]
+    Offline(#[from] offline::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::DefinitionDiffers { .. }
+            | Self::InUse { .. } => false,
+            Self::BeingDeleted { .. }
+            | Self::NotReady { .. }
+            | Self::Contended { .. }
+            | Self::StepTimeout { .. }
+            | Self::Topic(_)
+            | Self::Online(_)
+            | Self::Offline(_) => true,
+            Self::Metadata(error) => matches!(error, metadata::Error::Sql(_)),
+        }
+    }
+
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Invalid(_)
+            | Self::NotFound { .. }
+            | Self::AlreadyExists { .. }
+            | Self::DefinitionDiffers { .. }
+            | Self::InUse { .. }
+            | Self::BeingDeleted { .. }
+            | Self::Contended { .. } => Fault::Caller,
+            Self::NotReady { .. }
+            | Self::StepTimeout { .. }
+            | Self::Metadata(_)
+            | Self::Topic(_)
+            | Self::Online(_)
+            | Self::Offline(_) => Fault::Dependency,
+        }
+    }
+}
+
+impl From<metadata::Error> for Error {
+    fn from(error: metadata::Error) -> Self {
+        let hint = String::new();
+        match error {
+            metadata::Error::NotFound { what, name } => Self::NotFound { what, name, hint },
+            metadata::Error::AlreadyExists { what, name } => {
+                Self::AlreadyExists { what, name, hint }
+            }
+            other => Self::Metadata(other),
+        }
+    }
+}
+
+impl From<Error> for twinfold_client::Error {
+    fn from(error: Error) -> Self {
+        let retry = error.retry();
+        match error {
+            Error::Invalid(error) => Self::Invalid(error),
+            Error::NotFound { what, name, hint } => Self::NotFound { what, name, hint },
+            Error::AlreadyExists { what, name, hint } => Self::AlreadyExists { what, name, hint },
+            Error::DefinitionDiffers { group, difference } => Self::AlreadyExists {
+                what: "feature group",
+                name: group.to_string(),
+                hint: format!(
+                    " with another definition: {difference}; use that one or create version {}",
+                    group.version + 1
+                ),
+            },
+            Error::InUse { group, users } => Self::InUse {
+                what: "feature group",
+                name: group.to_string(),
+                reason: users.join(", "),
+            },
+            Error::BeingDeleted { group } => Self::NotReady {
+                group: group.to_string(),
+                reason: "it is being deleted".to_owned(),
+            },
+            Error::NotReady {
+                group,
+                wanted,
+                waited,
+                reason,
+            } => Self::NotReady {
+                group: group.to_string(),
+                reason: format!("not {wanted} after {} s: {reason}", waited.as_secs_f64()),
+            },
+            Error::Metadata(metadata::Error::Sql(source)) => Self::dependency("metadata", source),
+            other => Self::Dependency {
+                what: "registry",
+                retry,
+                source: Box::new(other),
+            },
+        }
+    }
+}

@@ -1,0 +1,377 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve};
+use twinfold_store_metadata::{Error as MetadataError, GroupRecord};
+use twinfold_wire::record::avro_schema;
+use twinfold_wire::rest::FeatureGroupBody;
+
+use crate::difference::first_difference;
+use crate::{Error, Registry, Result, suggestion};
+
+/// How often a change is tried again after someone else changed the same group first.
+const CHANGE_ATTEMPTS_MAX: u32 = 10;
+/// Names of users of a group that an error lists.
+const USERS_LISTED_MAX: usize = 10;
+
+/// What [`Registry::delete_feature_group`] does when feature views or training datasets use the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    RefuseIfUsed,
+    Force,
+}
+
+impl Registry {
+    /// Stores the definition in state `Creating`; the loop makes its topic and tables.
+    pub async fn create_feature_group(&self, group: FeatureGroup) -> Result<GroupRecord> {
+        let group = as_stored(&group)?;
+        let created = self
+            .metadata()
+            .create_group(&group, &avro_schema(&group), self.now())
+            .await;
+        match created {
+            Ok(record) => {
+                self.changed().await;
+                Ok(record)
+            }
+            Err(MetadataError::AlreadyExists { .. }) => match self.find_group(group.id()).await? {
+                Some(record) if record.state == ResourceState::Deleting => {
+                    Err(being_deleted(group.id()))
+                }
+                _ => Err(Error::AlreadyExists {
+                    what: "feature group",
+                    name: group.id().to_string(),
+                    hint: String::new(),
+                }),
+            },
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// The group as it exists if its definition is the one given, else a new one. An existing group of
+    /// another definition: [`Error::DefinitionDiffers`].
+    pub async fn get_or_create_feature_group(&self, group: FeatureGroup) -> Result<GroupRecord> {
+        let group = as_stored(&group)?;
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            if let Some(record) = self.find_group(group.id()).await? {
+                return existing(record, &group);
+            }
+            match self.create_feature_group(group.clone()).await {
+                // Someone else was faster: theirs is the one to compare with.
+                Err(Error::AlreadyExists { .. }) => {}
+                other => return other,
+            }
+        }
+        Err(contended(group.id()))
+    }
+
+    /// The group, or [`Error::NotFound`] with what there is instead.
+    pub async fn feature_group(&self, id: &FeatureGroupId) -> Result<GroupRecord> {
+        match self.find_group(id).await? {
+            Some(record) => Ok(record),
+            None => Err(self
+                .unknown_group(&id.project, id.name.as_str(), Some(id.version))
+                .await?),
+        }
+    }
+
+    /// The newest version of a group; one that is being deleted only when there is no other.
+    pub async fn newest_feature_group(
+        &self,
+        project: &ProjectName,
+        name: &str,
+    ) -> Result<GroupRecord> {
+        let groups = self.feature_groups(Some(project)).await?;
+        let newest = groups
+            .into_iter()
+            .filter(|record| record.group.id().name.as_str() == name)
+            .max_by_key(|record| {
+                let is_kept = record.state != ResourceState::Deleting;
+                (is_kept, record.group.id().version)
+            });
+        match newest {
+            Some(record) => Ok(record),
+            None => Err(self.unknown_group(project, name, None).await?),
+        }
+    }
+
+    /// Every group of the project, or of all projects, ordered by id.
+    pub async fn feature_groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>> {
+        Ok(self.metadata().groups(project).await?)
+    }
+
+    /// Adds features in place; see [`evolve`]. The group has a new schema at once; its history gets the
+    /// columns before it is `Active` again.
+    pub async fn append_features(
+        &self,
+        id: &FeatureGroupId,
+        added: Vec<Feature>,
+    ) -> Result<GroupRecord> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let record = self.changeable(id).await?;
+            if added.is_empty() {
+                return Ok(record);
+            }
+            let group = as_stored(&evolve(&record.group, added.clone())?)?;
+            let schema = avro_schema(&group);
+            if let Some(record) = self.replace(&group, &schema, record.revision).await? {
+                return Ok(record);
+            }
+        }
+        Err(contended(id))
+    }
+
+    /// Changes description, tags or both; topic and tables stay as they are.
+    pub async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: Option<String>,
+        tags: Option<BTreeMap<String, String>>,
+    ) -> Result<GroupRecord> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let record = self.changeable(id).await?;
+            let mut spec = record.group.to_spec();
+            spec.description = description.clone().unwrap_or(spec.description);
+            spec.tags = tags.clone().unwrap_or(spec.tags);
+            let group = FeatureGroup::new(spec)?;
+            // The schema in use, not one made anew: its text may come from an earlier release.
+            let schema = self.schema(record.schema).await?.avro_json;
+            if let Some(record) = self.replace(&group, &schema, record.revision).await? {
+                return Ok(record);
+            }
+        }
+        Err(contended(id))
+    }
+
+    /// Marks the group as `Deleting`; the loop drops topic and tables, then the definition. Said twice,
+    /// it is the same deletion.
+    pub async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+    ) -> Result<()> {
+        let _references = self.inner.references.lock().await;
+        let mut record = self.feature_group(id).await?;
+        if deletion == Deletion::RefuseIfUsed {
+            let users = self.users(id).await?;
+            if !users.is_empty() {
+                return Err(Error::InUse {
+                    group: id.clone(),
+                    users,
+                });
+            }
+        }
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let deleting = ResourceState::Deleting;
+            let set = self
+                .metadata()
+                .set_group_state(id, &deleting, record.revision)
+                .await;
+            match set {
+                Ok(()) => {
+                    self.changed().await;
+                    return Ok(());
+                }
+                Err(MetadataError::StaleRevision { .. }) => {
+                    record = self.feature_group(id).await?;
+                }
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(contended(id))
+    }
+
+    /// Returns when the group is `Active`. A failed attempt is no end, because it is tried again; the
+    /// timeout's error tells its reason.
+    pub async fn wait_active(&self, id: &FeatureGroupId, timeout: Duration) -> Result<GroupRecord> {
+        let mut feed = self.newest_change();
+        let waiting = async {
+            loop {
+                feed.borrow_and_update();
+                let record = self.feature_group(id).await?;
+                match record.state {
+                    ResourceState::Active => return Ok(record),
+                    ResourceState::Deleting => return Err(being_deleted(id)),
+                    ResourceState::Creating | ResourceState::Failed { .. } => {}
+                }
+                feed.changed().await.expect("self holds the sender");
+            }
+        };
+        match tokio::time::timeout(timeout, waiting).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.not_ready(id, "active", timeout).await?),
+        }
+    }
+
+    /// Returns when nothing of the group is left.
+    pub async fn wait_removed(&self, id: &FeatureGroupId, timeout: Duration) -> Result<()> {
+        let mut feed = self.newest_change();
+        let waiting = async {
+            loop {
+                feed.borrow_and_update();
+                if self.find_group(id).await?.is_none() {
+                    return Ok::<(), Error>(());
+                }
+                feed.changed().await.expect("self holds the sender");
+            }
+        };
+        match tokio::time::timeout(timeout, waiting).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.not_ready(id, "removed", timeout).await?),
+        }
+    }
+
+    pub(crate) async fn find_group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>> {
+        Ok(self.metadata().group(id).await?)
+    }
+
+    /// The group if it can be changed and referred to.
+    pub(crate) async fn changeable(&self, id: &FeatureGroupId) -> Result<GroupRecord> {
+        let record = self.feature_group(id).await?;
+        if record.state == ResourceState::Deleting {
+            return Err(being_deleted(id));
+        }
+        Ok(record)
+    }
+
+    /// Announces a change and wakes the loop.
+    pub(crate) async fn changed(&self) {
+        self.inner.work.notify_one();
+        self.announce().await;
+    }
+
+    /// `None` when someone else changed the group since `revision`.
+    async fn replace(
+        &self,
+        group: &FeatureGroup,
+        schema: &str,
+        revision: u64,
+    ) -> Result<Option<GroupRecord>> {
+        match self.metadata().update_group(group, schema, revision).await {
+            Ok(record) => {
+                self.changed().await;
+                Ok(Some(record))
+            }
+            Err(MetadataError::StaleRevision { .. }) => Ok(None),
+            Err(MetadataError::WrongState { .. }) => Err(being_deleted(group.id())),
+            Err(other) => Err(other.into()),
+        }
+    }
+
+    /// What refers to the group, in words; the list is cut.
+    async fn users(&self, id: &FeatureGroupId) -> Result<Vec<String>> {
+        let views = self.metadata().views(None).await?;
+        let datasets = self.metadata().datasets(None).await?;
+        let views = views
+            .iter()
+            .filter(|view| view.query.groups().any(|group| group == id))
+            .map(|view| format!("feature view `{}`", view.id));
+        let datasets = datasets
+            .iter()
+            .filter(|dataset| {
+                let mut pinned = dataset.pins.iter().map(|pin| &pin.group);
+                pinned.any(|group| group == id) || dataset.query.groups().any(|group| group == id)
+            })
+            .map(|dataset| {
+                let (project, name, version) = (&dataset.project, &dataset.name, dataset.version);
+                format!("training dataset `{project}.{name}_{version}`")
+            });
+        let mut users: Vec<String> = views.chain(datasets).collect();
+        if users.len() > USERS_LISTED_MAX {
+            let more = users.len() - USERS_LISTED_MAX;
+            users.truncate(USERS_LISTED_MAX);
+            users.push(format!("{more} more"));
+        }
+        Ok(users)
+    }
+
+    async fn unknown_group(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Error> {
+        let groups = self.feature_groups(Some(project)).await?;
+        let versions: Vec<u32> = groups
+            .iter()
+            .map(|record| record.group.id())
+            .filter(|id| id.name.as_str() == name)
+            .map(|id| id.version)
+            .collect();
+        let hint = if versions.is_empty() {
+            let known = groups
+                .iter()
+                .map(|record| record.group.id().name.to_string());
+            suggestion::names(name, known, &format!("project `{project}`"))
+        } else {
+            suggestion::versions(&versions)
+        };
+        Ok(Error::NotFound {
+            what: "feature group",
+            name: full_name(project, name, version),
+            hint,
+        })
+    }
+
+    async fn not_ready(
+        &self,
+        group: &FeatureGroupId,
+        wanted: &'static str,
+        waited: Duration,
+    ) -> Result<Error> {
+        let state = self.find_group(group).await?.map(|record| record.state);
+        let reason = match (self.last_failure(group), state) {
+            (Some(reason), _) | (None, Some(ResourceState::Failed { reason })) => reason,
+            (None, Some(ResourceState::Creating)) => "it is being created".to_owned(),
+            (None, Some(ResourceState::Deleting)) => "it is being deleted".to_owned(),
+            (None, Some(ResourceState::Active)) => "it is active".to_owned(),
+            (None, None) => "it does not exist".to_owned(),
+        };
+        Ok(Error::NotReady {
+            group: group.clone(),
+            wanted,
+            waited,
+            reason,
+        })
+    }
+}
+
+/// `default.weather_1`, or `default.weather` when no version was asked for.
+pub(crate) fn full_name(project: &ProjectName, name: &str, version: Option<u32>) -> String {
+    match version {
+        Some(version) => format!("{project}.{name}_{version}"),
+        None => format!("{project}.{name}"),
+    }
+}
+
+fn existing(record: GroupRecord, wanted: &FeatureGroup) -> Result<GroupRecord> {
+    if record.state == ResourceState::Deleting {
+        return Err(being_deleted(wanted.id()));
+    }
+    match first_difference(&record.group, wanted) {
+        None => Ok(record),
+        Some(difference) => Err(Error::DefinitionDiffers {
+            group: wanted.id().clone(),
+            difference,
+        }),
+    }
+}
+
+/// The group as it will be read back. What cannot be read back must not be stored; a feature's public
+/// parts may have been set to something that its constructor refuses.
+fn as_stored(group: &FeatureGroup) -> Result<FeatureGroup> {
+    Ok(FeatureGroup::try_from(FeatureGroupBody::from(group))?)
+}
+
+fn being_deleted(group: &FeatureGroupId) -> Error {
+    Error::BeingDeleted {
+        group: group.clone(),
+    }
+}
+
+fn contended(group: &FeatureGroupId) -> Error {
+    Error::Contended {
+        group: group.clone(),
+        attempts: CHANGE_ATTEMPTS_MAX,
+    }
+}

@@ -1,0 +1,138 @@
+use std::collections::BTreeSet;
+
+use twinfold_model::{
+    DatasetSource, DatasetSpec, Error as Invalid, FeatureGroupId, ProjectName, Query,
+    TrainingDataset,
+};
+
+use crate::feature_groups::full_name;
+use crate::{Error, Registry, Result, suggestion};
+
+impl Registry {
+    /// Checks a specification and finds the query to run: that of its view, whose labels count when the
+    /// specification names none, or its own.
+    pub async fn resolve_dataset(&self, mut spec: DatasetSpec) -> Result<(DatasetSpec, Query)> {
+        spec.validate()?;
+        let query = match &spec.source {
+            DatasetSource::Query(query) => {
+                let query = self.check_query(query.clone()).await?;
+                spec.source = DatasetSource::Query(query.clone());
+                query
+            }
+            DatasetSource::View(id) => {
+                let view = self.feature_view(id).await?;
+                if spec.labels.is_empty() {
+                    spec.labels = view.labels;
+                }
+                self.check_query(view.query).await?
+            }
+        };
+        let columns = query.output_names()?;
+        if let Some(label) = spec.labels.iter().find(|label| !columns.contains(label)) {
+            return Err(Error::Invalid(Invalid::UnknownFeature {
+                feature: label.clone(),
+                owner: format!("training dataset {}", spec.name),
+                known: columns,
+            }));
+        }
+        Ok((spec, query))
+    }
+
+    /// The next free version of `name`, or the one asked for ([`Error::AlreadyExists`] when it is taken
+    /// or was). Reserved before the files are written; given up with
+    /// [`delete_training_dataset`](Self::delete_training_dataset).
+    pub async fn reserve_training_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<u32> {
+        Ok(self
+            .metadata()
+            .reserve_dataset(project, name, version)
+            .await?)
+    }
+
+    /// Stores the finished dataset under its reserved version; from then on it pins its commits.
+    pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
+        let _references = self.inner.references.lock().await;
+        self.metadata().put_dataset(dataset).await?;
+        self.announce().await;
+        Ok(())
+    }
+
+    /// The dataset, the newest finished version when `None`; or [`Error::NotFound`] with what there is
+    /// instead.
+    pub async fn training_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<TrainingDataset> {
+        match self.metadata().dataset(project, name, version).await? {
+            Some(dataset) => Ok(dataset),
+            None => Err(self.unknown_dataset(project, name, version).await?),
+        }
+    }
+
+    /// Every finished dataset of the project, or of all projects, ordered by name and version.
+    pub async fn training_datasets(
+        &self,
+        project: Option<&ProjectName>,
+    ) -> Result<Vec<TrainingDataset>> {
+        Ok(self.metadata().datasets(project).await?)
+    }
+
+    /// Forgets a dataset or gives up a reserved version, which is not given again. Its files are the
+    /// caller's.
+    pub async fn delete_training_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<()> {
+        self.metadata()
+            .remove_dataset(project, name, version)
+            .await?;
+        self.announce().await;
+        Ok(())
+    }
+
+    /// The commits of a group's history that training datasets were read from, in order: vacuum keeps
+    /// them.
+    pub async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>> {
+        let datasets = self.metadata().datasets(None).await?;
+        let commits: BTreeSet<u64> = datasets
+            .iter()
+            .flat_map(|dataset| &dataset.pins)
+            .filter(|pin| pin.group == *group)
+            .map(|pin| pin.commit)
+            .collect();
+        Ok(commits.into_iter().collect())
+    }
+
+    async fn unknown_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Error> {
+        let datasets = self.training_datasets(Some(project)).await?;
+        let versions: Vec<u32> = datasets
+            .iter()
+            .filter(|dataset| dataset.name.as_str() == name)
+            .map(|dataset| dataset.version)
+            .collect();
+        let hint = if versions.is_empty() {
+            let known = datasets.iter().map(|dataset| dataset.name.to_string());
+            suggestion::names(name, known, &format!("project `{project}`"))
+        } else {
+            suggestion::versions(&versions)
+        };
+        Ok(Error::NotFound {
+            what: "training dataset",
+            name: full_name(project, name, version),
+            hint,
+        })
+    }
+}

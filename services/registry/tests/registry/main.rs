@@ -1,0 +1,5 @@
+//! The registry over a real metadata store and over topics and tables that fail on demand.
+
+mod definitions;
+mod life_cycle;
+mod world;

@@ -1,0 +1,388 @@
+//! Gives the space of superseded records back.
+//!
+//! A run of neighbouring segments is rewritten as one that holds only their live records and takes
+//! their place in the order of the log. The new file is complete and durable, and so is everything
+//! that superseded what it leaves out, before it gets its name; a crash on either side of that moment
+//! leaves a log that reads the same.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::engine::{Engine, Table, lock};
+use super::index::Location;
+use super::segment::{Segment, Span};
+use super::{Options, files, hint};
+use crate::{Error, Result};
+
+/// One run has at most this many segments, which bounds how long it takes.
+const RUN_SEGMENTS_MAX: usize = 8;
+/// So many neighbours that together are no larger than one segment become one.
+const SMALL_SEGMENTS_MIN: usize = 8;
+const WRITE_BUFFER_BYTES: usize = 1 << 20;
+
+/// What decides whether a segment is worth rewriting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Facts {
+    pub bytes: u64,
+    pub dead_bytes: u64,
+    pub records: u64,
+    /// Not to be touched.
+    pub pinned: bool,
+}
+
+impl Facts {
+    fn live_bytes(&self) -> u64 {
+        self.bytes.saturating_sub(self.dead_bytes)
+    }
+
+    fn is_mostly_dead(&self) -> bool {
+        self.live_bytes() * 2 < self.bytes || self.bytes == 0
+    }
+}
+
+/// The run of segments to rewrite next, if any is worth it: the deadest one and its neighbours that
+/// are mostly dead too, else a row of small ones.
+pub(super) fn pick(segments: &[Facts], options: &Options) -> Option<Range<usize>> {
+    let candidate = |facts: &Facts| !facts.pinned && facts.is_mostly_dead();
+    let deadest = (0..segments.len())
+        .filter(|index| candidate(&segments[*index]))
+        .min_by_key(|index| {
+            let facts = segments[*index];
+            // Live bytes in a million; no floats, so that the order is total.
+            facts.live_bytes() * 1_000_000 / facts.bytes.max(1)
+        });
+    if let Some(deadest) = deadest {
+        let mut run = deadest..deadest + 1;
+        while run.end < segments.len()
+            && candidate(&segments[run.end])
+            && fits(&segments[run.start..run.end + 1], options)
+        {
+            run.end += 1;
+        }
+        while run.start > 0
+            && candidate(&segments[run.start - 1])
+            && fits(&segments[run.start - 1..run.end], options)
+        {
+            run.start -= 1;
+        }
+        return Some(run);
+    }
+    let is_small_row = |row: &[Facts]| {
+        row.iter().all(|facts| !facts.pinned)
+            && row.iter().map(|facts| facts.bytes).sum::<u64>() <= options.segment_bytes_max
+            && fits(row, options)
+    };
+    let start = segments
+        .windows(SMALL_SEGMENTS_MIN)
+        .position(is_small_row)?;
+    Some(start..start + SMALL_SEGMENTS_MIN)
+}
+
+fn fits(run: &[Facts], options: &Options) -> bool {
+    run.len() <= RUN_SEGMENTS_MAX
+        && run.iter().map(Facts::live_bytes).sum::<u64>() <= options.segment_bytes_max
+        && run.iter().map(|facts| facts.records).sum::<u64>() <= 2 * options.segment_records_max
+}
+
+impl Engine {
+    /// Writes the hints that are missing and rewrites what is worth it, until nothing is or `stop`
+    /// is set.
+    pub fn tidy(&self, stop: &AtomicBool) -> Result<()> {
+        let _one_at_a_time = lock(&self.tidying);
+        while !stop.load(Ordering::Relaxed) {
+            self.check_open()?;
+            self.write_hints()?;
+            let mut segments = self.log.segments().in_log_order();
+            segments.retain(|segment| segment.is_sealed());
+            let facts: Vec<Facts> = segments.iter().map(|segment| facts_of(segment)).collect();
+            let Some(run) = pick(&facts, &self.log.options) else {
+                return Ok(());
+            };
+            self.compact(&segments[run], stop)?;
+        }
+        Ok(())
+    }
+
+    /// A hint for every sealed segment that has none.
+    pub fn write_hints(&self) -> Result<()> {
+        for segment in self.log.segments().iter() {
+            if segment.is_sealed() && !segment.is_hinted() {
+                segment.write_hint(&self.log.scan(segment)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rewrites one run. Set `stop` leaves it as it was.
+    fn compact(&self, run: &[Arc<Segment>], stop: &AtomicBool) -> Result<()> {
+        let Some(output) = self.copy_live(run, stop)? else {
+            return Ok(());
+        };
+        // What made a record dead must not be lost later than the dead record itself.
+        self.log.sync()?;
+        if !output.entries.is_empty() {
+            self.publish(output)?;
+        }
+        self.log.remove(run)
+    }
+
+    fn copy_live(&self, run: &[Arc<Segment>], stop: &AtomicBool) -> Result<Option<Output>> {
+        let tables = self.tables_by_id();
+        let mut output = Output::create(self, run)?;
+        for source in run {
+            for entry in self.log.entries(source)? {
+                if stop.load(Ordering::Relaxed) {
+                    files::remove(&output.path)?;
+                    return Ok(None);
+                }
+                let from = Location {
+                    segment: source.id,
+                    position: entry.position,
+                };
+                let is_live = tables.get(&entry.table).is_some_and(|table| {
+                    let known = table.index.get(entry.hash);
+                    known.is_some_and(|known| known.location() == from)
+                });
+                if !is_live {
+                    continue;
+                }
+                let seed = self.log.checksum_seed();
+                match source.read(seed, entry.position, entry.length) {
+                    Ok(record) => output.push(&record, from, entry)?,
+                    Err(error) => {
+                        source.set_damaged();
+                        files::remove(&output.path)?;
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        output.finish().map(Some)
+    }
+
+    /// Gives the new file its name, then points the index to it.
+    fn publish(&self, output: Output) -> Result<()> {
+        let path = output.span.path(&self.log.folder);
+        let bytes = output.bytes;
+        hint::write(&path.with_extension("hint"), bytes, &output.entries)?;
+        std::fs::rename(&output.path, &path).map_err(Error::io(&path))?;
+        files::sync_folder(&self.log.folder)?;
+        let segment = Segment::open(&self.log.folder, self.log.take_id(), output.span)?;
+        segment.add_records(output.entries.len() as u64);
+        segment.set_hinted();
+        let segment = self.log.add(segment);
+        let tables = self.tables_by_id();
+        for (entry, from) in output.entries.iter().zip(&output.from) {
+            let to = Location {
+                segment: segment.id,
+                position: entry.position,
+            };
+            let moved = tables
+                .get(&entry.table)
+                .is_some_and(|table| table.index.relocate(entry.hash, *from, to));
+            if !moved {
+                segment.add_dead(entry.length.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn tables_by_id(&self) -> HashMap<u32, Arc<Table>> {
+        let tables = self
+            .tables
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        tables
+            .values()
+            .map(|table| (table.id, Arc::clone(table)))
+            .collect()
+    }
+}
+
+fn facts_of(segment: &Segment) -> Facts {
+    Facts {
+        bytes: segment.bytes(),
+        dead_bytes: segment.dead_bytes(),
+        records: segment.records(),
+        pinned: segment.is_damaged(),
+    }
+}
+
+/// The file that takes the place of a run, while it is written.
+struct Output {
+    path: std::path::PathBuf,
+    file: BufWriter<File>,
+    span: Span,
+    bytes: u64,
+    /// What the file holds, in its order, and where each record came from.
+    entries: Vec<hint::Entry>,
+    from: Vec<Location>,
+}
+
+impl Output {
+    fn create(engine: &Engine, run: &[Arc<Segment>]) -> Result<Self> {
+        let spans = || run.iter().map(|segment| segment.span);
+        let path = engine.log.folder.join("compaction.tmp");
+        let file = File::create(&path).map_err(Error::io(&path))?;
+        Ok(Self {
+            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            path,
+            span: Span {
+                first: spans().map(|span| span.first).min().unwrap_or(0),
+                last: spans().map(|span| span.last).max().unwrap_or(0),
+                generation: spans().map(|span| span.generation).max().unwrap_or(0) + 1,
+            },
+            bytes: 0,
+            entries: Vec::new(),
+            from: Vec::new(),
+        })
+    }
+
+    fn push(&mut self, record: &[u8], from: Location, entry: hint::Entry) -> Result<()> {
+        let position = u32::try_from(self.bytes)
+            .map_err(|_| Error::corrupt(&self.path, "longer than 4 GiB"))?;
+        self.file.write_all(record).map_err(Error::io(&self.path))?;
+        self.bytes += record.len() as u64;
+        self.entries.push(hint::Entry { position, ..entry });
+        self.from.push(from);
+        Ok(())
+    }
+
+    /// Makes the content durable.
+    fn finish(mut self) -> Result<Self> {
+        self.file.flush().map_err(Error::io(&self.path))?;
+        let file = self.file.get_ref();
+        file.sync_all().map_err(Error::io(&self.path))?;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{content, copy_folder, open, write};
+    use super::*;
+    use crate::conformance::{newest_of, random_rows};
+    use proptest::prelude::*;
+
+    const OPTIONS: Options = Options {
+        segment_bytes_max: 100,
+        segment_records_max: 1_000,
+    };
+
+    fn facts(bytes: u64, dead_bytes: u64) -> Facts {
+        Facts {
+            bytes,
+            dead_bytes,
+            records: 1,
+            pinned: false,
+        }
+    }
+
+    #[test]
+    fn the_deadest_goes_first_with_its_dead_neighbours() {
+        let segments = [
+            facts(100, 10),
+            facts(100, 60),
+            facts(100, 90),
+            facts(100, 55),
+            facts(100, 0),
+        ];
+        assert_eq!(pick(&segments, &OPTIONS), Some(1..4));
+        let mut pinned = segments;
+        pinned[2].pinned = true;
+        assert_eq!(pick(&pinned, &OPTIONS), Some(1..2));
+        assert_eq!(pick(&[facts(100, 50); 5], &OPTIONS), None);
+    }
+
+    #[test]
+    fn many_small_neighbours_become_one() {
+        let mut segments = vec![facts(100, 0)];
+        segments.extend([facts(10, 0); SMALL_SEGMENTS_MIN]);
+        assert_eq!(pick(&segments, &OPTIONS), Some(1..1 + SMALL_SEGMENTS_MIN));
+        assert_eq!(pick(&segments[..SMALL_SEGMENTS_MIN], &OPTIONS), None);
+    }
+
+    /// The folder as a crash would leave it after each step, and also halfway through two of them.
+    #[test]
+    fn a_crash_between_steps_loses_and_doubles_nothing() {
+        let folder = tempfile::tempdir().expect("folder");
+        let options = Options {
+            segment_bytes_max: 2_000,
+            segment_records_max: 1_000,
+        };
+        let engine = open(folder.path(), options);
+        let rows = random_rows(3, 600, 80);
+        write(&engine, &rows).expect("write");
+        let mut run = engine.log.segments().in_log_order();
+        run.retain(|segment| segment.is_sealed());
+        engine.write_hints().expect("hints");
+
+        let crashed = tempfile::tempdir().expect("folder");
+        let keep = |name: &str| copy_folder(folder.path(), &crashed.path().join(name));
+        keep("before");
+        let stop = AtomicBool::new(false);
+        let output = engine
+            .copy_live(&run, &stop)
+            .expect("copy")
+            .expect("not stopped");
+        let span = output.span;
+        keep("copied");
+        engine.publish(output).expect("publish");
+        keep("published");
+        keep("hint-only");
+        std::fs::remove_file(span.path(&crashed.path().join("hint-only/log"))).expect("remove");
+        run[0].remove_files().expect("remove");
+        keep("half-removed");
+        engine.log.remove(&run).expect("remove");
+        keep("removed");
+
+        let expected = newest_of(&rows);
+        assert_eq!(content(&engine), expected);
+        drop(engine);
+        for step in [
+            "before",
+            "copied",
+            "hint-only",
+            "published",
+            "half-removed",
+            "removed",
+        ] {
+            let engine = open(&crashed.path().join(step), options);
+            assert_eq!(content(&engine), expected, "{step}");
+            let names = std::fs::read_dir(crashed.path().join(step).join("log")).expect("folder");
+            let is_left = |name: &str| name.ends_with(".tmp");
+            for name in names {
+                let name = name.expect("file").file_name();
+                assert!(!is_left(&name.to_string_lossy()), "{step}: {name:?}");
+            }
+            write(&engine, &rows).expect("write again");
+            assert_eq!(content(&engine), expected, "{step}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_is_worth_it_and_bounded(
+            segments in proptest::collection::vec((0_u64..=100, 0_u64..=100, any::<bool>()), 0..30)
+        ) {
+            let segments: Vec<Facts> = segments
+                .into_iter()
+                .map(|(bytes, dead, pinned)| Facts { pinned, ..facts(bytes, dead.min(bytes)) })
+                .collect();
+            let Some(run) = pick(&segments, &OPTIONS) else {
+                prop_assert!(segments.iter().all(|facts| facts.pinned || facts.dead_bytes * 2 <= facts.bytes && facts.bytes > 0));
+                return Ok(());
+            };
+            let run = &segments[run];
+            prop_assert!(!run.is_empty() && run.len() <= RUN_SEGMENTS_MAX);
+            prop_assert!(run.iter().all(|facts| !facts.pinned));
+            prop_assert!(run.iter().map(Facts::live_bytes).sum::<u64>() <= OPTIONS.segment_bytes_max);
+            let shrinks = run.iter().all(Facts::is_mostly_dead);
+            prop_assert!(shrinks || run.len() == SMALL_SEGMENTS_MIN);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The value log: segments that are appended to, sealed, read, replaced.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::index::{KeyHash, Location};
+use super::segment::{Segment, Segments, Span};
+use super::{Options, files, hint};
+use crate::{Error, Result};
+
+#[derive(Debug)]
+pub(super) struct Log {
+    pub folder: PathBuf,
+    pub seed: u64,
+    pub options: Options,
+    segments: RwLock<Arc<Segments>>,
+    next_id: AtomicU32,
+    /// One sync at a time: who comes second must not return before the first one's is done.
+    syncing: Mutex<()>,
+}
+
+/// The end of the log. Who holds it is the one writer.
+#[derive(Debug)]
+pub(super) struct Tail {
+    active: Option<Arc<Segment>>,
+    next_sequence: u32,
+}
+
+impl Tail {
+    pub fn at(next_sequence: u32) -> Self {
+        Self {
+            active: None,
+            next_sequence,
+        }
+    }
+
+    /// Ends the active segment; the next append begins a new one.
+    pub fn seal(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.seal();
+        }
+    }
+}
+
+impl Log {
+    pub fn new(folder: PathBuf, seed: u64, options: Options) -> Self {
+        Self {
+            folder,
+            seed,
+            options,
+            segments: RwLock::default(),
+            next_id: AtomicU32::new(0),
+            syncing: Mutex::default(),
+        }
+    }
+
+    /// What checksums of records begin with.
+    pub fn checksum_seed(&self) -> u32 {
+        self.seed as u32
+    }
+
+    pub fn segments(&self) -> Arc<Segments> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&segments)
+    }
+
+    pub fn take_id(&self) -> u32 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes a segment readable. Its id was taken by [`take_id`](Self::take_id).
+    pub fn add(&self, segment: Segment) -> Arc<Segment> {
+        let segment = Arc::new(segment);
+        self.change(|segments| segments.with(Arc::clone(&segment)));
+        segment
+    }
+
+    /// Forgets segments and removes their files; who still reads them is not disturbed.
+    pub fn remove(&self, removed: &[Arc<Segment>]) -> Result<()> {
+        self.change(|segments| segments.without(removed));
+        for segment in removed {
+            segment.remove_files()?;
+        }
+        files::sync_folder(&self.folder)
+    }
+
+    /// Lets go of every file.
+    pub fn release(&self) {
+        self.change(|_| Segments::default());
+    }
+
+    /// Appends whole records in one write.
+    pub fn append(&self, tail: &mut Tail, bytes: &[u8], records: u64) -> Result<Appended> {
+        let mut sealed = false;
+        if let Some(active) = &tail.active
+            && (active.bytes() + bytes.len() as u64 > self.options.segment_bytes_max
+                || active.records() + records > self.options.segment_records_max)
+            && active.bytes() > 0
+        {
+            tail.seal();
+            sealed = true;
+        }
+        let segment = match &tail.active {
+            Some(active) => active,
+            None => tail.active.insert(self.begin(&mut tail.next_sequence)?),
+        };
+        let position = segment.append(bytes, records)?;
+        Ok(Appended {
+            start: Location {
+                segment: segment.id,
+                position,
+            },
+            sealed,
+        })
+    }
+
+    /// Makes everything that was appended durable.
+    pub fn sync(&self) -> Result<()> {
+        let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.segments()
+            .iter()
+            .try_for_each(|segment| segment.sync())
+    }
+
+    /// What the index has to know of a sealed segment: its hint, or else the segment read through.
+    pub fn entries(&self, segment: &Segment) -> Result<Vec<hint::Entry>> {
+        match hint::read(&segment.hint_path(), segment.bytes())? {
+            Some(entries) => Ok(entries),
+            None => self.scan(segment),
+        }
+    }
+
+    /// Reads a segment through and cuts off a torn tail.
+    pub fn scan(&self, segment: &Segment) -> Result<Vec<hint::Entry>> {
+        let mut entries = Vec::new();
+        let scanned = segment.scan(self.checksum_seed(), |position, bytes, record| {
+            entries.push(hint::Entry {
+                hash: KeyHash::of(self.seed, record.key),
+                table: record.table,
+                event_time: record.event_time,
+                operation: record.operation,
+                position: position as u32,
+                length: bytes.len() as u32,
+            });
+        })?;
+        if scanned.damaged_bytes > 0 {
+            tracing::warn!(
+                path = %segment.path.display(),
+                damaged_bytes = scanned.damaged_bytes,
+                "stepped over bytes that are no whole record"
+            );
+        }
+        if scanned.valid_end < segment.bytes() {
+            tracing::warn!(
+                path = %segment.path.display(),
+                torn_bytes = segment.bytes() - scanned.valid_end,
+                "cut off a torn tail"
+            );
+            segment.truncate(scanned.valid_end)?;
+        }
+        Ok(entries)
+    }
+
+    fn begin(&self, next_sequence: &mut u32) -> Result<Arc<Segment>> {
+        let span = Span {
+            first: *next_sequence,
+            last: *next_sequence,
+            generation: 0,
+        };
+        let segment = Segment::create(&self.folder, self.take_id(), span)?;
+        files::sync_folder(&self.folder)?;
+        *next_sequence = next_sequence
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(&self.folder, "no segment number is left"))?;
+        Ok(self.add(segment))
+    }
+
+    fn change(&self, next: impl FnOnce(&Segments) -> Segments) {
+        let mut segments = self
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *segments = Arc::new(next(&segments));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Appended {
+    pub start: Location,
+    /// The append ended a segment: there is something to tidy.
+    pub sealed: bool,
+}

@@ -1,0 +1,110 @@
+//! The port to the newest row per entity key, and its backends.
+//!
+//! Keys and values are bytes (`wire::row` gives them meaning). The store decides which row of a key
+//! is the newest by [`RowVersion`]; it does not know the clock: who reads decides whether a row is
+//! expired. The entry type is [`OnlineStore`], opened from a URL by [`open`].
+
+pub mod conformance;
+mod embedded;
+mod error;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use twinfold_model::{EventTime, RowVersion, SchemaId, Ttl};
+
+pub use embedded::{EmbeddedOnline, Options as EmbeddedOptions, Stats as EmbeddedStats};
+pub use error::{Error, Result};
+
+/// Opens the backend that `url` names: `file:///folder` for the embedded engine.
+pub async fn open(url: &str) -> Result<Arc<dyn OnlineStore>> {
+    match url.split_once("://") {
+        Some(("file", path)) => Ok(Arc::new(EmbeddedOnline::open(path.as_ref()).await?)),
+        _ => Err(Error::UnsupportedUrl {
+            found: url.to_owned(),
+        }),
+    }
+}
+
+/// How a table is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TableConfig {
+    /// Rows whose event time is further back than this may be dropped to free space. Advice to the
+    /// store: a reader checks for itself.
+    pub ttl: Option<Ttl>,
+}
+
+/// One record of a key, on its way into the store.
+#[derive(Debug, Clone)]
+pub struct Upsert {
+    /// Canonical key bytes.
+    pub key: Bytes,
+    pub version: RowVersion,
+    pub schema: SchemaId,
+    /// The Avro body as it stood in the topic; empty for a delete.
+    pub body: Bytes,
+}
+
+/// The newest row of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    pub event_time: EventTime,
+    /// `wire::row` value bytes: position, schema id, Avro body.
+    pub value: Bytes,
+}
+
+/// What an [`upsert`](OnlineStore::upsert) did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UpsertStats {
+    /// Records that became the newest of their key.
+    pub applied: u64,
+    /// Records that were not newer than what the store had.
+    pub superseded: u64,
+}
+
+/// One page of a [`scan`](OnlineStore::scan).
+#[derive(Debug, Clone, Default)]
+pub struct ScanPage {
+    /// Live rows; deleted keys are left out.
+    pub rows: Vec<(Bytes, StoredRow)>,
+    /// Where to go on; `None` at the end.
+    pub cursor: Option<Bytes>,
+}
+
+/// The newest row per key, per table.
+///
+/// Guarantees owed by every backend:
+/// - **Newest wins**: after any sequence of upserts the row of a key is the one with the greatest
+///   [`RowVersion`], whatever the order and however often each was written. A delete hides rows that
+///   are not newer, and is remembered so that an older row that comes late stays hidden.
+/// - **Idempotence**: writing the same records again changes nothing.
+/// - **Atomicity per row**: a reader sees a row whole or not at all. A batch is not atomic.
+/// - **Read your write**: a row is readable when `upsert` has returned.
+/// - **Durability**: what was written before [`flush`](Self::flush) returned survives the machine's
+///   end; what was not may be lost with it, never damaged.
+/// - **Missing** means: no row, or a delete is the newest.
+#[async_trait]
+pub trait OnlineStore: Debug + Send + Sync {
+    /// Makes the table, or updates its configuration.
+    async fn create_table(&self, table: &str, config: TableConfig) -> Result<()>;
+
+    /// Forgets the table and frees its space. Not there: nothing happens.
+    async fn drop_table(&self, table: &str) -> Result<()>;
+
+    /// Writes a batch; several records of one key may be among them.
+    async fn upsert(&self, table: &str, rows: &[Upsert]) -> Result<UpsertStats>;
+
+    /// The newest row of each key, in the order of the keys.
+    async fn read(&self, table: &str, keys: &[&[u8]]) -> Result<Vec<Option<StoredRow>>>;
+
+    /// All live rows of a table, page by page, in no particular order.
+    async fn scan(&self, table: &str, cursor: Option<Bytes>, rows_max: usize) -> Result<ScanPage>;
+
+    /// Makes all that was written durable.
+    async fn flush(&self) -> Result<()>;
+
+    /// Flushes, refuses further writes, releases files. Idempotent.
+    async fn close(&self) -> Result<()>;
+}

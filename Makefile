@@ -106,8 +106,8 @@ fuzz: ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (needs nightly an
 bench-engines: setup ## compare engines for the embedded stores
 	CARGO_TARGET_DIR=$(CACHE)/engines cargo run --release --manifest-path benches/engines/Cargo.toml -- $(ARGS)
 
-bench-%: build ## measure one thing: benches/bench-NAME
-	VENV_PYTHON=$(VENV_PYTHON) benches/bench-$*
+bench-%: build ## measure one thing: benches/bench-NAME; the result is kept in benches/results
+	VENV_PYTHON=$(VENV_PYTHON) benches/record $*
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/ for every Python from 3.10 on

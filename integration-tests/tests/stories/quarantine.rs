@@ -1,12 +1,13 @@
 use bytes::Bytes;
 use twinfold_client::{Error, WaitTarget};
 use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait, latest};
-use twinfold_model::{Operation, PartitionId, SchemaId};
+use twinfold_model::{Feature, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
-use twinfold_testkit::{bench_group, bench_rows};
+use twinfold_testkit::{batch, bench_group, bench_rows, weather_group};
 use twinfold_wire::record::{Encoder, Headers};
 
 const GOOD_ROWS: usize = 100_000;
+const YEAR_2100_US: i64 = 4_102_444_800_000_000;
 
 /// One framed record that is good, to make bad ones of.
 fn good_record(schema: SchemaId, id: i64) -> Vec<u8> {
@@ -94,13 +95,18 @@ async fn poison_among_good_rows_is_listed_and_harms_nobody() {
 async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
     let deployment = Deployment::embedded().await;
     let platform = deployment.platform();
-    let group = bench_group();
+    let group = weather_group();
     platform
         .create_feature_group(group.clone())
         .await
         .expect("create");
-    // Each round is an hour younger than the one before: this one lies centuries ahead.
-    let rows = bench_rows(0, 3, 9_000_000);
+    let ahead = |feature: &Feature| match feature.name.as_str() {
+        "origin" => Value::String("JFK".to_owned()),
+        "observed_at" => Value::Timestamp(YEAR_2100_US),
+        _ => Value::Null,
+    };
+    let row: Vec<Value> = group.features().iter().map(ahead).collect();
+    let rows = batch(&group, &[row.clone(), row.clone(), row]);
     let receipt = platform
         .insert(group.id(), vec![rows], &|_| ())
         .await

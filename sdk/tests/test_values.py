@@ -1,0 +1,172 @@
+"""Any value of any type comes out as it went in."""
+
+import threading
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import twinfold
+from twinfold import Feature
+from twinfold.exceptions import SchemaMismatchError
+
+INT32, INT64 = 1 << 31, 1 << 63
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ZONES = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
+TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=ZONES)
+VALUES = {
+    "boolean": st.booleans(),
+    "int": st.integers(-INT32, INT32 - 1),
+    "bigint": st.integers(-INT64, INT64 - 1),
+    "float": st.floats(width=32, allow_nan=False),
+    "double": st.floats(allow_nan=False),
+    "decimal(38,10)": st.decimals(-(10**28) + 1, 10**28 - 1, places=10),
+    "string": TEXT,
+    "binary": st.binary(max_size=20),
+    "date": st.dates(),
+    "timestamp": TIMES,
+    "array<int>": st.lists(st.none() | st.integers(-INT32, INT32 - 1), max_size=4),
+    "map<string,string>": st.dictionaries(TEXT, st.none() | TEXT, max_size=4),
+    "struct<a:double,b:array<date>>": st.fixed_dictionaries(
+        {
+            "a": st.none() | st.floats(allow_nan=False),
+            "b": st.none() | st.lists(st.dates(), max_size=3),
+        }
+    ),
+    "embedding(3)": st.lists(st.floats(width=32, allow_nan=False), min_size=3, max_size=3),
+}
+NAMES = {type_name: f"f{i}" for i, type_name in enumerate(VALUES)}
+ROWS = st.fixed_dictionaries({NAMES[t]: st.none() | values for t, values in VALUES.items()})
+KEYS = {
+    "a": st.integers(-INT64, INT64 - 1),
+    "b": TEXT,
+    "c": st.binary(max_size=20),
+    "d": st.dates(),
+    "e": TIMES,
+    "f": st.booleans(),
+    "g": st.integers(-INT32, INT32 - 1),
+}
+KEY_TYPES = ["bigint", "string", "binary", "date", "timestamp", "boolean", "int"]
+SETTINGS = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with twinfold.connect(tmp_path_factory.mktemp("values")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def group(store):
+    features = [Feature("id", "bigint"), *(Feature(n, t) for t, n in NAMES.items())]
+    return store.create_feature_group("values", primary_key="id", features=features)
+
+
+@pytest.fixture(scope="module")
+def view(store, group):
+    return store.create_feature_view("values", group.select_except(["id"]))
+
+
+@SETTINGS
+@given(row=ROWS)
+def test_values_pass_the_border_unchanged(view, row):
+    assert view.get_feature_vector({"id": 0}, passed_features=row, return_type="dict") == row
+
+
+@settings(SETTINGS, max_examples=8)
+@given(rows=st.lists(ROWS, min_size=1, max_size=20))
+def test_values_are_served_as_they_were_inserted(group, view, rows):
+    group.insert([{"id": i} | row for i, row in enumerate(rows)], wait=True)
+    entries = [{"id": i} for i in range(len(rows))]
+    assert view.get_feature_vectors(entries, return_type="dict") == rows
+
+
+@pytest.fixture(scope="module")
+def keyed(store):
+    features = [Feature(n, t) for n, t in zip(KEYS, KEY_TYPES, strict=True)]
+    features.append(Feature("level", "int"))
+    group = store.create_feature_group("keyed", primary_key=list(KEYS), features=features)
+    return group, store.create_feature_view("keyed", group.select(["level"]))
+
+
+@settings(SETTINGS, max_examples=8)
+@given(keys=st.lists(st.fixed_dictionaries(KEYS), min_size=1, max_size=30, unique_by=str))
+def test_any_key_finds_its_row(keyed, keys):
+    group, view = keyed
+    expected = {}
+    for level, key in enumerate(keys):
+        # The same instant in two zones is one key.
+        identity = tuple(
+            v.astimezone(timezone.utc) if isinstance(v, datetime) else v for v in key.values()
+        )
+        expected[identity] = level
+    group.insert([key | {"level": level} for level, key in enumerate(keys)], wait=True)
+    found = view.get_feature_vectors(keys, allow_missing=False)
+    assert {level for [level] in found} == set(expected.values())
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value"),
+    [
+        ("int", INT32),
+        ("bigint", INT64),
+        ("bigint", 1.0),
+        ("boolean", 1),
+        ("double", "1"),
+        ("double", (1 << 53) + 1),
+        ("decimal(38,10)", Decimal("0.00000000001")),
+        ("decimal(38,10)", Decimal("NaN")),
+        ("decimal(38,10)", 0.5),
+        ("string", b"x"),
+        ("binary", "x"),
+        ("date", datetime(2013, 1, 1)),
+        ("timestamp", 1),
+        ("timestamp", "2013-01-01"),
+        ("array<int>", "12"),
+        ("array<int>", [1.5]),
+        ("map<string,string>", {"a": 1}),
+        ("struct<a:double,b:array<date>>", {"c": 1}),
+        ("embedding(3)", [1.0, 2.0]),
+    ],
+)
+def test_what_is_not_of_the_type_is_refused(view, type_name, value):
+    with pytest.raises(SchemaMismatchError, match=f"`{NAMES[type_name]}`") as caught:
+        view.get_feature_vector({"id": 0}, passed_features={NAMES[type_name]: value})
+    assert type(value).__name__ in caught.value.found or caught.value.found
+
+
+def test_dates_stand_for_their_midnight(view):
+    name = NAMES["timestamp"]
+    found = view.get_feature_vector(
+        {"id": 0}, passed_features={name: date(2013, 1, 2)}, return_type="dict"
+    )
+    assert found[name] == datetime(2013, 1, 2, tzinfo=timezone.utc)
+
+
+def test_many_threads_read_while_one_writes(store):
+    group = store.create_feature_group("busy", primary_key="id")
+    ids = list(range(1_000))
+    group.insert({"id": ids, "a": [0] * 1_000, "b": [0] * 1_000}, wait=True)
+    view = store.create_feature_view("busy", group.select(["a", "b"])).init_serving()
+    torn, done = [], threading.Event()
+
+    def read():
+        while not done.is_set():
+            for a, b in view.get_feature_vectors({"id": ids[:100]}):
+                if a != b:
+                    torn.append((a, b))
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for level in range(1, 10):
+        group.insert({"id": ids, "a": [level] * 1_000, "b": [level] * 1_000}, wait=True)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert torn == []
+    assert view.get_feature_vector({"id": 5}) == [9, 9]

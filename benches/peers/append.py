@@ -100,7 +100,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=500_000)
     rows = table(parser.parse_args().rows)
-    print(f"{rows.num_rows:,} rows of {rows.num_columns} features; the peer takes {PEER_ROWS_MAX:,}")
+    print(
+        f"{rows.num_rows:,} rows of {rows.num_columns} features; the peer takes {PEER_ROWS_MAX:,}"
+    )
     theirs, mine = peer(rows), ours(rows)
     print(
         f"append: ours {mine:,.0f} rows/s, peer {theirs:,.0f} rows/s "

@@ -247,7 +247,7 @@ fn schemas_that_do_not_lead_to_the_group_say_why() {
         (r#""string""#.to_owned(), "wanted a record at the top"),
         (
             record(""),
-            "feature `id` does not exist in the writer schema",
+            "feature `id` does not exist in `the writer schema`",
         ),
         (
             record(r#"{"name": "id", "type": "long"}"#),
@@ -429,7 +429,7 @@ fn values_are_checked_against_their_types() {
             "decimal_overflow",
         ),
         (body(&[14], &[0], &[2, 0], 4), "invalid_length"),
-        (body(&[14], &[0], &[0], 2), "trailing_bytes"),
+        (body(&[14], &[0], &[0], 2), "embedding_length"),
         (body(&[14], &[0], &[0], 6), "embedding_length"),
         (
             body(&[0xfe, 0xff, 0xff, 0xff, 0x7f], &[0], &[0], 4),

@@ -88,6 +88,7 @@ pub fn history_schema(group: &FeatureGroup) -> SchemaRef {
         Field::new("_event_time", timestamp(), false),
         Field::new("_partition", DataType::Int32, false),
         Field::new("_offset", DataType::Int64, false),
+        Field::new("_schema", DataType::Int32, false),
         Field::new("_deleted", DataType::Boolean, false),
     ];
     Arc::new(Schema::new(features.chain(system).collect::<Vec<_>>()))

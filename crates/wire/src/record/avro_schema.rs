@@ -1,6 +1,9 @@
 use serde_json::{Value as Json, json};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, StructField, Value};
 
+use super::writer_schema::WriterSchema;
+use crate::Result;
+
 /// The Avro schema that the platform writes the rows of `group` with, as JSON.
 ///
 /// A nullable type is a union with null first. Records nested in a feature are named by their path,
@@ -12,6 +15,16 @@ pub fn avro_schema(group: &FeatureGroup) -> String {
     let path = format!("{}.{name}", id.project);
     let fields = group.features().iter().map(|feature| field(feature, &path));
     record(&path, fields)
+}
+
+/// The names of the fields that rows of a writer schema have.
+pub fn field_names(writer_avro_json: &str) -> Result<Vec<String>> {
+    let schema = WriterSchema::parse(writer_avro_json)?;
+    Ok(schema
+        .fields()
+        .iter()
+        .map(|field| field.name.clone())
+        .collect())
 }
 
 /// A record whose full name is `path`.

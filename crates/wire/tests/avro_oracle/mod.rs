@@ -55,7 +55,13 @@ fn to_avro(r#type: &FeatureType, value: &Value) -> Avro {
         (_, Value::Float(v)) => Avro::Float(*v),
         (_, Value::Double(v)) => Avro::Double(*v),
         (_, Value::Decimal { unscaled, .. }) => {
-            Avro::Decimal(Decimal::from(&unscaled.to_be_bytes()))
+            let bytes = unscaled.to_be_bytes();
+            // apache-avro keeps the length it is given; ours is the shortest.
+            let start = (0..bytes.len())
+                .rev()
+                .find(|start| wide(&bytes[*start..]) == *unscaled)
+                .expect("all bytes are enough");
+            Avro::Decimal(Decimal::from(&bytes[start..]))
         }
         (_, Value::String(v)) => Avro::String(v.clone()),
         (_, Value::Binary(v)) => Avro::Bytes(v.clone()),
@@ -93,11 +99,8 @@ fn from_avro(r#type: &FeatureType, value: &Avro) -> Value {
         (_, Avro::Double(v)) => Value::Double(*v),
         (FeatureType::Decimal { scale, .. }, Avro::Decimal(v)) => {
             let bytes = Vec::<u8>::try_from(v).expect("a decimal has bytes");
-            let fill = if bytes[0] >= 0x80 { 0xff } else { 0 };
-            let mut wide = [fill; 16];
-            wide[16 - bytes.len()..].copy_from_slice(&bytes);
             Value::Decimal {
-                unscaled: i128::from_be_bytes(wide),
+                unscaled: wide(&bytes),
                 scale: *scale,
             }
         }
@@ -127,6 +130,14 @@ fn from_avro(r#type: &FeatureType, value: &Avro) -> Value {
         }
         (r#type, value) => panic!("{value:?} is no {type}"),
     }
+}
+
+/// A two's-complement integer of at most 16 bytes.
+fn wide(bytes: &[u8]) -> i128 {
+    let fill = if bytes[0] >= 0x80 { 0xff } else { 0 };
+    let mut wide = [fill; 16];
+    wide[16 - bytes.len()..].copy_from_slice(bytes);
+    i128::from_be_bytes(wide)
 }
 
 /// A form in which equal rows are equal: entries of a map have no order, and NaN equals NaN.

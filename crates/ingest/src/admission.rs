@@ -6,8 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use twinfold_client::WriterSchema;
 use twinfold_model::{
-    EventTime, FeatureGroup, Operation, Position, QuarantinedRecord, RowVersion,
-    SchemaId,
+    EventTime, FeatureGroup, Operation, Position, QuarantinedRecord, RowVersion, SchemaId,
 };
 use twinfold_store_topic::{Record, RecordBatch};
 use twinfold_wire::record::{self, Defect, Inspector};

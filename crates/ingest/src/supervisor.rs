@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,9 +74,9 @@ impl Supervisor {
             }
         }
         for id in wanted {
-            if !running.contains_key(&id) {
-                let task = self.start(id.clone());
-                running.insert(id, task);
+            if let Entry::Vacant(entry) = running.entry(id) {
+                let task = self.start(entry.key().clone());
+                entry.insert(task);
             }
         }
         Ok(())

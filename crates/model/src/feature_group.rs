@@ -74,12 +74,7 @@ impl FeatureGroup {
     /// Checks the definition. Key features and the event time become required.
     pub fn new(spec: FeatureGroupSpec) -> Result<Self> {
         let group = spec.id.to_string();
-        let fail = |reason: String| {
-            Err(Error::InvalidFeatureGroup {
-                group: group.clone(),
-                reason,
-            })
-        };
+        let fail = |reason: String| Err(invalid(&group, reason));
         if spec.features.is_empty() || spec.features.len() > FEATURES_MAX {
             return fail(format!(
                 "wanted 1 to {FEATURES_MAX} features, found {}",
@@ -100,39 +95,11 @@ impl FeatureGroup {
                 return fail(format!("feature `{}` is defined twice", feature.name));
             }
         }
-        if spec.primary_key.is_empty() {
-            return fail("a primary key of at least one feature is needed".to_owned());
-        }
         let mut features = spec.features;
-        let mut primary_key = Vec::with_capacity(spec.primary_key.len());
-        for name in &spec.primary_key {
-            let index = find(&features, name, &group)?;
-            let r#type = &features[index].r#type;
-            if !r#type.is_key_type() {
-                return fail(format!(
-                    "primary key `{name}` has type {type}; wanted int, bigint, string, boolean, \
-                     date, timestamp or binary"
-                ));
-            }
-            if primary_key.contains(&index) {
-                return fail(format!("primary key `{name}` stands twice"));
-            }
-            features[index].nullable = false;
-            primary_key.push(index);
-        }
+        let primary_key = require_key(&mut features, &spec.primary_key, &group)?;
         let event_time = match &spec.event_time {
             None => None,
-            Some(name) => {
-                let index = find(&features, name, &group)?;
-                let r#type = &features[index].r#type;
-                if !r#type.is_event_time_type() {
-                    return fail(format!(
-                        "event time `{name}` has type {type}; wanted timestamp or date"
-                    ));
-                }
-                features[index].nullable = false;
-                Some(index)
-            }
+            Some(name) => Some(require_event_time(&mut features, name, &group)?),
         };
         Ok(Self {
             id: spec.id,
@@ -212,6 +179,50 @@ impl FeatureGroup {
             tags: self.tags.clone(),
         }
     }
+}
+
+fn invalid(group: &str, reason: String) -> Error {
+    Error::InvalidFeatureGroup {
+        group: group.to_owned(),
+        reason,
+    }
+}
+
+/// Finds the features of the key and makes them required.
+fn require_key(features: &mut [Feature], names: &[String], group: &str) -> Result<Vec<usize>> {
+    let fail = |reason: String| Err(invalid(group, reason));
+    if names.is_empty() {
+        return fail("a primary key of at least one feature is needed".to_owned());
+    }
+    let mut key = Vec::with_capacity(names.len());
+    for name in names {
+        let index = find(features, name, group)?;
+        let r#type = &features[index].r#type;
+        if !r#type.is_key_type() {
+            return fail(format!(
+                "primary key `{name}` has type {type}; wanted int, bigint, string, boolean, \
+                 date, timestamp or binary"
+            ));
+        }
+        if key.contains(&index) {
+            return fail(format!("primary key `{name}` stands twice"));
+        }
+        features[index].nullable = false;
+        key.push(index);
+    }
+    Ok(key)
+}
+
+/// Finds the event time and makes it required.
+fn require_event_time(features: &mut [Feature], name: &str, group: &str) -> Result<usize> {
+    let index = find(features, name, group)?;
+    let r#type = &features[index].r#type;
+    if !r#type.is_event_time_type() {
+        let reason = format!("event time `{name}` has type {type}; wanted timestamp or date");
+        return Err(invalid(group, reason));
+    }
+    features[index].nullable = false;
+    Ok(index)
 }
 
 fn find(features: &[Feature], name: &str, group: &str) -> Result<usize> {

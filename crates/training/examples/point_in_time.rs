@@ -203,6 +203,7 @@ async fn source(group: &Arc<FeatureGroup>, folder: &Path) -> Outcome<Source> {
             schema: table.schema(),
             table,
         },
+        lacking: BTreeMap::new(),
     })
 }
 
@@ -262,6 +263,7 @@ fn write_table(
             columns.push(times);
             columns.push(Arc::new(Int32Array::from(vec![0; count])));
             columns.push(offsets);
+            columns.push(Arc::new(Int32Array::from(vec![1; count])));
             columns.push(Arc::new(BooleanArray::from(vec![false; count])));
             writer.write(&RecordBatch::try_new(schema.clone(), columns)?)?;
             first += count;

@@ -1,5 +1,6 @@
 //! Running a plan over pinned tables.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +19,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::Stream;
-use twinfold_model::{EventTime, FeatureGroup, Filter};
+use twinfold_model::{EventTime, FeatureGroup, Filter, SchemaId};
 use twinfold_store_offline::Snapshot;
 use twinfold_wire::record::arrow_type_of;
 
@@ -33,6 +34,8 @@ use crate::{Error, Result, filter};
 pub struct Source {
     pub group: Arc<FeatureGroup>,
     pub snapshot: Snapshot,
+    /// Writer schemas that lack a feature, by feature: rows written with them read as its default.
+    pub lacking: BTreeMap<String, Vec<SchemaId>>,
 }
 
 /// The rows that the result starts from.
@@ -203,7 +206,7 @@ async fn history_of(
     let time = history::system(snapshot, EVENT_TIME, &timestamp())?;
     let mut selected = Vec::new();
     for (index, key) in lookup.group.key_features().enumerate() {
-        selected.push(history::feature(snapshot, key)?.alias(format!("_key_{index}")));
+        selected.push(history::feature(source, key)?.alias(format!("_key_{index}")));
     }
     selected.push(time.clone().alias(EVENT_TIME));
     for (name, wanted) in [
@@ -215,7 +218,7 @@ async fn history_of(
     }
     for (name, column) in &lookup.features {
         let feature = lookup.group.feature(name)?;
-        selected.push(history::feature(snapshot, feature)?.alias(column));
+        selected.push(history::feature(source, feature)?.alias(column));
     }
     let mut rows = context.read_table(Arc::clone(&source.snapshot.table))?;
     if let Some(latest) = spine.latest_us.filter(|_| lookup.timed) {

@@ -23,20 +23,22 @@ use twinfold_wire::record::arrow_type_of;
 
 use crate::keys::{KeyTable, NO_KEY, Probe, columns};
 use crate::literal::scalar;
-use crate::{Error, Result};
+use crate::{Error, Result, Source};
 
 pub(crate) const EVENT_TIME: &str = "_event_time";
 pub(crate) const PARTITION: &str = "_partition";
 pub(crate) const OFFSET: &str = "_offset";
+/// The writer schema of the row.
+const SCHEMA: &str = "_schema";
 pub(crate) const DELETED: &str = "_deleted";
 
 const QUEUE_BATCHES_MAX: usize = 4;
 
 /// How to read `feature` from a snapshot: in its declared type, whatever the files hold.
 ///
-/// A null stands for the default where the feature cannot be null: such a row is older than the
-/// feature. Where it can be null, null is what the row says, or all that is known.
-pub(crate) fn feature(snapshot: &Schema, feature: &Feature) -> Result<Expr> {
+/// A row whose writer did not have the feature reads as its default, as it does online.
+pub(crate) fn feature(source: &Source, feature: &Feature) -> Result<Expr> {
+    let snapshot = &source.snapshot.schema;
     let name = feature.name.as_str();
     let wanted = arrow_type_of(&feature.r#type);
     let stored = match snapshot.field_with_name(name) {
@@ -44,10 +46,12 @@ pub(crate) fn feature(snapshot: &Schema, feature: &Feature) -> Result<Expr> {
         Ok(_) => cast(ident(name), wanted),
         Err(_) => lit(scalar(&Value::Null, &feature.r#type)?),
     };
-    match &feature.default {
-        Some(default) if !feature.nullable => {
+    match (&feature.default, source.lacking.get(name)) {
+        (Some(default), Some(schemas)) => {
+            let schemas = schemas.iter().map(|id| lit(i64::from(id.0))).collect();
+            let written_without = cast(ident(SCHEMA), DataType::Int64).in_list(schemas, false);
             let default = lit(scalar(default, &feature.r#type)?);
-            Ok(when(stored.clone().is_null(), default).otherwise(stored)?)
+            Ok(when(written_without, default).otherwise(stored)?)
         }
         _ => Ok(stored),
     }

@@ -58,7 +58,7 @@ pub(crate) async fn from_left_group(
     let mut selected = Vec::with_capacity(plan.spine.len() + 3);
     for column in &plan.spine {
         let feature = group.feature(&column.source)?;
-        selected.push(history::feature(snapshot, feature)?.alias(&column.name));
+        selected.push(history::feature(source, feature)?.alias(&column.name));
     }
     selected.push(time.clone().alias(TIME));
     selected.push(history::system(snapshot, OFFSET, &Int64Type::DATA_TYPE)?.alias(OFFSET));
@@ -83,7 +83,7 @@ pub(crate) async fn from_left_group(
     }
     let mut selected = Vec::with_capacity(keys.len() + 1);
     for (index, key) in group.key_features().enumerate() {
-        selected.push(history::feature(snapshot, key)?.alias(format!("_key_{index}")));
+        selected.push(history::feature(source, key)?.alias(format!("_key_{index}")));
     }
     selected.push(time.alias(TIME));
     let deletes = deletes.select(selected)?.create_physical_plan().await?;

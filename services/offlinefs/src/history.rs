@@ -42,12 +42,14 @@ pub fn history_batch(
     }
     let event_times = placed.iter().map(|row| row.version.event_time.micros());
     let partitions = placed.iter().map(|row| row.partition.0 as i32);
+    let schemas = placed.iter().map(|row| row.schema.0 as i32);
     let offsets = placed.iter().map(|row| row.version.offset.0 as i64);
     columns.push(Arc::new(
         TimestampMicrosecondArray::from_iter_values(event_times).with_timezone("UTC"),
     ));
     columns.push(Arc::new(Int32Array::from_iter_values(partitions)));
     columns.push(Arc::new(Int64Array::from_iter_values(offsets)));
+    columns.push(Arc::new(Int32Array::from_iter_values(schemas)));
     columns.push(Arc::new(deleted));
     RecordBatch::try_new(Arc::clone(schema), columns)
 }

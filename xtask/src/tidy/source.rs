@@ -25,7 +25,7 @@ impl Line {
             let position = from + found;
             let quotes = self.text[..position].matches('"').count();
             // An odd number of quotes before it: the slashes stand in a string.
-            if quotes % 2 == 0 {
+            if quotes.is_multiple_of(2) {
                 return &self.text[..position];
             }
             from = position + 2;

@@ -277,7 +277,9 @@ pub async fn concurrent_appends_stay_whole(harness: &dyn Harness, topic: &str) -
         writer("c"),
         take(&mut *reader, records, 5_000),
     );
-    (a?, b?, c?);
+    for written in [a, b, c] {
+        written?;
+    }
     let found = contents(&batches?);
     let mut next_of: BTreeMap<String, usize> = BTreeMap::new();
     for append in found[&P0].chunks(RECORDS_EACH) {

@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::memory_pool::MemoryReservation;
 
 use super::PitJoin;
-use super::slots::Slots;
+use super::slots::{NO_SLOT, Slots};
 use crate::keys::{KeyTable, NO_KEY, Probe, columns};
 use crate::{Error, Result};
 
@@ -17,7 +17,7 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 /// Chosen from the batch at hand, its features not copied yet.
 const PENDING: u32 = u32::MAX - 1;
 
-/// Superseded rows are dropped once there are this many of them and more than live ones.
+/// Superseded rows are dropped once there are this many of them and twice as many as live ones.
 const SUPERSEDED_ROWS_MIN: usize = 65_536;
 /// Rows copied at a time when superseded ones are dropped.
 const COMPACTED_BATCH_ROWS: usize = 8_192;
@@ -59,6 +59,8 @@ pub(super) struct Candidates {
     kept_rows: usize,
     live_rows: usize,
     probe: Probe,
+    /// Per row of the batch at hand, the slot it falls into.
+    slots: Vec<u32>,
     /// Slots that took a row of the batch at hand; may name one twice.
     touched: Vec<u32>,
     memory: MemoryReservation,
@@ -113,6 +115,7 @@ impl Candidates {
             kept_rows: 0,
             live_rows: 0,
             probe: slots.keys.probe(),
+            slots: Vec::new(),
             touched: Vec::new(),
             memory,
         })
@@ -130,38 +133,44 @@ impl Candidates {
         self.choose(slots, &Versions::new(batch, keys.len())?, join.ttl_us());
         self.keep(&batch.columns()[keys.len() + 4..])?;
         let superseded = self.kept_rows - self.live_rows;
-        if superseded > self.live_rows.max(SUPERSEDED_ROWS_MIN) {
+        if superseded > (2 * self.live_rows).max(SUPERSEDED_ROWS_MIN) {
             self.drop_superseded()?;
         }
         Ok(())
     }
 
+    /// Two loops, so that the look-ups of many rows wait for memory together.
     fn choose(&mut self, slots: &Slots, versions: &Versions<'_>, ttl_us: i64) {
-        for (row, id) in self.probe.ids.iter().copied().enumerate() {
-            if id == NO_KEY {
-                continue;
+        self.slots.clear();
+        let rows = self.probe.ids.iter().zip(versions.event_times);
+        self.slots.extend(rows.map(|(id, event_time)| match *id {
+            NO_KEY => NO_SLOT,
+            id => slots.first_not_before(id, *event_time),
+        }));
+        for row in 0..self.slots.len() {
+            if self.slots[row] != NO_SLOT {
+                self.compete(slots, versions, row, ttl_us);
             }
-            let event_time = versions.event_times[row];
-            let Some(slot) = slots.first_not_before(id, event_time) else {
-                continue;
-            };
-            // Expired at its slot, a record is expired at every later one, and so is all it is newer than.
-            if slots.times[slot].saturating_sub(event_time) > ttl_us {
-                continue;
-            }
-            let candidate = versions.candidate(row);
-            let held = &mut self.of_slot[slot];
-            if !candidate.is_newer_than(held) {
-                continue;
-            }
-            let (was_live, is_live) = (held.batch != NOWHERE, candidate.batch != NOWHERE);
-            self.live_rows = self.live_rows + usize::from(is_live) - usize::from(was_live);
-            if is_live && held.batch != PENDING {
-                self.touched
-                    .push(u32::try_from(slot).expect("slots are numbered by u32"));
-            }
-            *held = candidate;
         }
+    }
+
+    fn compete(&mut self, slots: &Slots, versions: &Versions<'_>, row: usize, ttl_us: i64) {
+        let slot = self.slots[row];
+        let candidate = versions.candidate(row);
+        // Expired at its slot, a record is expired at every later one, and so is all it is newer than.
+        if slots.times[slot as usize].saturating_sub(candidate.event_time) > ttl_us {
+            return;
+        }
+        let held = &mut self.of_slot[slot as usize];
+        if !candidate.is_newer_than(held) {
+            return;
+        }
+        let (was_live, is_live) = (held.batch != NOWHERE, candidate.batch != NOWHERE);
+        self.live_rows = self.live_rows + usize::from(is_live) - usize::from(was_live);
+        if is_live && held.batch != PENDING {
+            self.touched.push(slot);
+        }
+        *held = candidate;
     }
 
     /// Copies the features of the records chosen from the batch at hand.
@@ -179,14 +188,22 @@ impl Candidates {
         if rows.is_empty() {
             return Ok(());
         }
-        self.kept_rows += rows.len();
+        let count = rows.len();
         let rows = UInt32Array::from(rows);
         let columns = features
             .iter()
             .map(|column| take(column, &rows, None))
             .collect::<Result<Vec<_>, _>>()?;
-        self.memory.try_grow(bytes_of(&columns))?;
+        let bytes = bytes_of(&columns);
         self.kept.push(columns);
+        self.kept_rows += count;
+        if let Err(full) = self.memory.try_grow(bytes) {
+            // Only what can still win has to fit; but copying it for little gain would never end.
+            if 4 * (self.kept_rows - self.live_rows) < self.live_rows {
+                return Err(full.into());
+            }
+            self.drop_superseded()?;
+        }
         Ok(())
     }
 

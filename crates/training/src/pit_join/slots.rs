@@ -81,12 +81,14 @@ impl Slots {
         self.starts[id as usize] as usize..self.starts[id as usize + 1] as usize
     }
 
-    /// The first slot of a key that is not before `time`.
-    pub(super) fn first_not_before(&self, id: u32, time: i64) -> Option<usize> {
+    /// The first slot of a key that is not before `time`, or [`NO_SLOT`].
+    pub(super) fn first_not_before(&self, id: u32, time: i64) -> u32 {
         let slots = self.of_key(id);
         let skip = self.times[slots.clone()].partition_point(|slot| *slot < time);
-        let slot = slots.start + skip;
-        (slot < slots.end).then_some(slot)
+        if slots.start + skip == slots.end {
+            return NO_SLOT;
+        }
+        self.starts[id as usize] + skip as u32
     }
 
     pub(super) fn key_ids(&self) -> std::ops::Range<u32> {

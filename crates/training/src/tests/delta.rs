@@ -1,5 +1,6 @@
 //! The same queries over real tables, read at pinned commits.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -72,6 +73,7 @@ async fn source_at(
     Source {
         group: Arc::clone(group),
         snapshot: store.snapshot(&table, as_of).await.expect("there"),
+        lacking: BTreeMap::new(),
     }
 }
 

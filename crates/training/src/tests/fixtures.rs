@@ -80,6 +80,7 @@ pub(super) fn source(
             schema,
             table: Arc::new(table),
         },
+        lacking: BTreeMap::new(),
     }
 }
 
@@ -98,6 +99,7 @@ pub(super) fn history_batch(group: &FeatureGroup, records: &[Record]) -> RecordB
     columns.push(Arc::new(Int64Array::from_iter_values(
         records.iter().map(|record| record.offset),
     )));
+    columns.push(Arc::new(Int32Array::from(vec![1; records.len()])));
     let deleted: Vec<bool> = records.iter().map(|record| record.deleted).collect();
     columns.push(Arc::new(BooleanArray::from(deleted)));
     RecordBatch::try_new(history_schema(group), columns).expect("valid")

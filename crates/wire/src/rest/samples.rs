@@ -143,7 +143,7 @@ pub fn feature_view() -> impl Strategy<Value = FeatureView> {
                 left: Selection {
                     group: id,
                     features: std::iter::once("the_label".to_owned())
-                        .chain(columns.keys().cloned().filter(|name| name != "the_label"))
+                        .chain(columns.keys().filter(|name| *name != "the_label").cloned())
                         .chain(
                             ["served".to_owned()]
                                 .into_iter()

@@ -1,6 +1,8 @@
 //! Values as `apache-avro` has them, to judge our bytes by another implementation.
 
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value as Avro;
+use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Decimal, Schema};
 use twinfold_model::{FeatureGroup, FeatureType, Value};
 
@@ -9,11 +11,19 @@ pub fn schema(json: &str) -> Schema {
 }
 
 pub fn encode(schema: &Schema, value: Avro) -> Vec<u8> {
-    apache_avro::to_avro_datum(schema, value).expect("the value has the schema")
+    let writer = GenericDatumWriter::builder(schema)
+        .build()
+        .expect("a whole schema");
+    writer
+        .write_value_to_vec(value)
+        .expect("the value has the schema")
 }
 
 pub fn decode(schema: &Schema, mut body: &[u8]) -> Avro {
-    let value = apache_avro::from_avro_datum(schema, &mut body, None).expect("the bytes are valid");
+    let reader = GenericDatumReader::builder(schema)
+        .build()
+        .expect("a whole schema");
+    let value = reader.read_value(&mut body).expect("the bytes are valid");
     assert!(body.is_empty(), "{} bytes are left over", body.len());
     value
 }

@@ -13,6 +13,7 @@ use twinfold_training::{
     Options, Plan, Rows, Source, SpineSchema, WHOLE_SPLIT, digest_files, digest_rows, execute,
     read_dataset, write_dataset,
 };
+use twinfold_wire::record::field_names;
 
 use super::EmbeddedPlatform;
 use crate::failure::{offline_failed, registry_failed, training_failed};
@@ -196,6 +197,24 @@ impl EmbeddedPlatform {
         }
     }
 
+    /// Per feature with a default, the schemas whose writers did not have it.
+    async fn lacking(&self, group: &FeatureGroup) -> Result<BTreeMap<String, Vec<SchemaId>>> {
+        let schemas = self.registry.schemas(group.id()).await;
+        let mut lacking: BTreeMap<String, Vec<SchemaId>> = BTreeMap::new();
+        for schema in schemas.map_err(registry_failed)? {
+            let written = field_names(&schema.avro_json)
+                .map_err(|error| Error::Internal(format!("stored schema: {error}")))?;
+            let features = group.features().iter();
+            for feature in features.filter(|feature| feature.default.is_some()) {
+                let name = feature.name.as_str();
+                if !written.iter().any(|field| field == name) {
+                    lacking.entry(name.to_owned()).or_default().push(schema.id);
+                }
+            }
+        }
+        Ok(lacking)
+    }
+
     /// One snapshot per group of the query: at its pin, else at the query's `as_of`, else the newest.
     async fn sources(&self, query: &Query, pins: &[PinnedTable]) -> Result<Vec<Source>> {
         let asked = std::iter::once(query.left.as_of)
@@ -217,6 +236,7 @@ impl EmbeddedPlatform {
             sources.push(Source {
                 group: Arc::new(definition.group.clone()),
                 snapshot,
+                lacking: self.lacking(&definition.group).await?,
             });
         }
         Ok(sources)

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::tests::{group, join, query, select};
 use arrow::datatypes::{DataType, Field, TimeUnit};

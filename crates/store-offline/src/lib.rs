@@ -35,7 +35,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
 pub struct AppendRequest {
     /// In the table's schema (see [`wire::record::history_schema`](twinfold_wire::record)).
     pub batches: Vec<RecordBatch>,
-    /// Per partition, the first offset after those contained.
+    /// Per partition, the first offset after those contained. Only of partitions that this append moves:
+    /// one that the table has already reached makes the whole append a repetition.
     pub positions: Positions,
     pub rows_upserted: u64,
     pub rows_deleted: u64,

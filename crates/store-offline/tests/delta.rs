@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use datafusion::prelude::SessionContext;
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{SessionContext, col, lit};
 use deltalake_core::DeltaTableBuilder;
 use twinfold_model::{Offset, PartitionId, Positions};
 use twinfold_store_offline::{AppendRequest, Error, OfflineStore, open};
@@ -104,21 +105,23 @@ async fn a_failed_append_leaves_the_table_as_it_was() {
     let store = store(folder.path()).await;
     store.create_table("t", schema()).await.unwrap();
     store.append("t", append(0, 1)).await.unwrap();
-    // The log cannot be written to: a file stands in the way of the staged commit's folder.
-    let log = folder.path().join("t/_delta_log");
-    let aside = folder.path().join("t/_aside");
+    let table = folder.path().join("t");
+    let (log, aside) = (table.join("_delta_log"), folder.path().join("aside"));
+    // First the rows cannot be written, then their commit cannot.
+    std::fs::rename(&table, &aside).unwrap();
+    store.append("t", append(0, 2)).await.unwrap_err();
+    std::fs::rename(&aside, &table).unwrap();
     std::fs::rename(&log, &aside).unwrap();
-    std::fs::write(&log, "not a folder").unwrap();
+    std::os::unix::fs::symlink("nowhere", &log).unwrap();
     store.append("t", append(0, 2)).await.unwrap_err();
     std::fs::remove_file(&log).unwrap();
     std::fs::rename(&aside, &log).unwrap();
+    assert_eq!(data_files(&table), 1, "no row without a commit is left");
 
     assert_eq!(count(&store).await, 1);
     assert_eq!(store.commits("t", 10).await.unwrap().len(), 2);
     assert_eq!(store.append("t", append(0, 2)).await.unwrap().id, 2);
     assert_eq!(count(&store).await, 2);
-    store.vacuum("t", 0, &[]).await.unwrap();
-    assert_eq!(data_files(&folder.path().join("t")), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,4 +217,29 @@ async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
         store.positions("t").await,
         Err(Error::UnknownTable { .. })
     ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_on_a_key_opens_only_the_files_that_may_have_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.unwrap();
+    for next in 1..=6 {
+        store.append("t", append(0, next)).await.unwrap();
+    }
+    let snapshot = store.snapshot("t", None).await.unwrap();
+    let session = SessionContext::new();
+    let frame = session.read_table(snapshot.table).unwrap();
+    let frame = frame.filter(col("id").eq(lit(3_i64))).unwrap();
+    let plan = frame.create_physical_plan().await.unwrap();
+    let batches = collect(plan.clone(), session.task_ctx()).await.unwrap();
+    assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
+    assert_eq!(files_scanned(&plan), Some(1));
+}
+
+fn files_scanned(plan: &Arc<dyn ExecutionPlan>) -> Option<usize> {
+    let metrics = plan.metrics();
+    let here = metrics.and_then(|metrics| metrics.sum_by_name("count_files_scanned"));
+    let here = here.map(|count| count.as_usize());
+    here.or_else(|| plan.children().into_iter().find_map(files_scanned))
 }

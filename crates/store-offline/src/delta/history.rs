@@ -38,7 +38,7 @@ impl Table {
             Some(AsOf::Time(time)) => self.last_commit_at(&head, time).await?,
         };
         let (delta, schema) = if commit == head.commit {
-            (head.delta.clone(), head.schema.clone())
+            (self.state(&head).await?.clone(), head.schema.clone())
         } else {
             let delta = self.load(Some(commit)).await?;
             let schema = self.schema_of(&delta)?;

@@ -9,8 +9,9 @@ use deltalake_core::kernel::{Action, LogicalFileView};
 use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt;
 
+use super::append::{added, commit_data};
 use super::data_file::{DataFiles, delete_orphan, read};
-use super::table::{Head, Table, added};
+use super::table::Table;
 use super::{blocking, columns, now};
 use crate::{Error, Result};
 
@@ -23,7 +24,8 @@ impl Table {
     pub(super) async fn compact(&self) -> Result<Option<u64>> {
         let _writing = self.writing.lock().await;
         let head = self.head().await?;
-        let groups = groups(&small_files(&head));
+        self.check_writable(&head)?;
+        let groups = groups(&small_files(self.state(&head).await?));
         if groups.is_empty() {
             return Ok(None);
         }
@@ -58,15 +60,16 @@ impl Table {
             predicate: None,
             target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
         };
-        self.commit(&head, &commit, actions, Vec::new(), operation, &files)
-            .await?;
+        let data = commit_data(&commit, actions, operation, Vec::new());
+        self.commit(&head, &commit, data, &files).await?;
         Ok(Some(commit.id))
     }
 
     pub(super) async fn vacuum(&self, retention_hours: u64, pinned: &[u64]) -> Result<u64> {
         let _writing = self.writing.lock().await;
         let head = self.head().await?;
-        let mut needed = file_names(&head.delta);
+        let state = self.state(&head).await?;
+        let mut needed = file_names(state);
         for commit in pinned.iter().filter(|commit| **commit != head.commit) {
             if *commit > head.commit {
                 return Err(Error::UnknownCommit {
@@ -77,7 +80,7 @@ impl Table {
             }
             needed.extend(file_names(&self.load(Some(*commit)).await?));
         }
-        let removed = self.removal_times(&head).await?;
+        let removed = self.removal_times(state).await?;
         let retention = Duration::from_secs(retention_hours.saturating_mul(3600));
         let folder = self.folder.clone();
         let oldest_kept = SystemTime::UNIX_EPOCH
@@ -93,14 +96,12 @@ impl Table {
     }
 
     /// When files were taken out of the table, as far as the log remembers.
-    async fn removal_times(&self, head: &Head) -> Result<HashMap<String, SystemTime>> {
-        let log = head.delta.log_store();
-        let state = head
-            .delta
+    async fn removal_times(&self, delta: &DeltaTable) -> Result<HashMap<String, SystemTime>> {
+        let state = delta
             .snapshot()
             .map_err(|source| self.delta_error(source))?;
         state
-            .all_tombstones(&log)
+            .all_tombstones(&self.log)
             .map_ok(|tombstone| {
                 let millis = tombstone.deletion_timestamp().unwrap_or_default();
                 let since_epoch = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
@@ -114,8 +115,8 @@ impl Table {
 }
 
 /// Oldest first, so that merged files keep the order of the appends.
-fn small_files(head: &Head) -> Vec<LogicalFileView> {
-    let mut files: Vec<_> = files(&head.delta)
+fn small_files(delta: &DeltaTable) -> Vec<LogicalFileView> {
+    let mut files: Vec<_> = files(delta)
         .filter(|file| size(file) < COMPACTED_FILE_BYTES / 2)
         .collect();
     files.sort_by_key(LogicalFileView::modification_time);

@@ -1,11 +1,13 @@
 //! Delta tables below a local folder: `root/<table>`, one handle for each.
 
+mod append;
 mod bounds;
 mod columns;
 mod commit_info;
 mod data_file;
 mod folder;
 mod history;
+mod lifecycle;
 mod maintenance;
 mod scan;
 mod table;

@@ -6,8 +6,9 @@ use tokio_util::sync::CancellationToken;
 use twinfold_model::{Feature, FeatureGroup, FeatureType, ResourceState};
 use twinfold_registry::{Deletion, Error, Pass, Registry};
 use twinfold_testkit::{eventually, weather_group};
+use twinfold_wire::record::history_schema;
 
-use crate::world::{CREATE_CALLS, DROP_CALLS, Fault, Place, Resources};
+use crate::world::{CREATE_CALLS, DROP_CALLS, Fault, Place, Resources, columns};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 const AT_ONCE: Duration = Duration::from_millis(20);
@@ -35,10 +36,9 @@ async fn a_definition_gets_its_topic_and_tables() {
     let place = Place::new().await;
     let registry = active(&place).await;
     let name = "default.weather_1".to_owned();
-    let columns =
-        "origin observed_at temp wind_speed visibility _event_time _partition _offset _deleted";
+    let columns = columns(&history_schema(&weather_group()));
     let wanted = [
-        (("history", name.clone()), columns.to_owned()),
+        (("history", name.clone()), columns),
         (("online", name.clone()), "ttl None".to_owned()),
         (("topic", name), "4 partitions".to_owned()),
     ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -119,6 +119,12 @@ impl Place {
         let clock = Arc::clone(&self.clock) as _;
         Registry::open(stores, clock, config).await.expect("opens")
     }
+}
+
+/// The names of a table's columns, as [`Resources`] keeps them.
+pub fn columns(schema: &Schema) -> String {
+    let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
+    names.join(" ")
 }
 
 #[derive(Debug)]
@@ -257,8 +263,7 @@ impl OfflineStore for Offline {
         schema: SchemaRef,
     ) -> twinfold_store_offline::Result<()> {
         let key = ("history", table.to_owned());
-        let names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
-        let text = names.join(" ");
+        let text = columns(&schema);
         let created = self.0.call("create history", |all| {
             all.insert(key, text);
         });

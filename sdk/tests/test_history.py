@@ -99,7 +99,6 @@ def test_features_are_added_in_place(fs, weather, sample):
     assert fs.get_feature_group("weather")["humid"].type == "double"
 
 
-@pytest.mark.xfail(reason="history shows null where online shows the default of a later feature")
 def test_history_shows_defaults_of_later_features_too(weather):
     weather.append_features(Feature("sky", "string", default_value="?"))
     assert set(weather.read(online=True)["sky"]) == {"?"}

@@ -13,7 +13,7 @@ use twinfold_model::{Offset, PartitionId, Positions};
 use twinfold_store_offline::{AppendRequest, Error, OfflineStore, open};
 
 async fn store(folder: &Path) -> Arc<dyn OfflineStore> {
-    open(&format!("file://{}", folder.display())).await.unwrap()
+    open(&format!("file://{}", folder.display())).await.expect("valid")
 }
 
 fn schema() -> SchemaRef {
@@ -25,11 +25,11 @@ fn schema() -> SchemaRef {
 
 fn append(partition: u32, next: u64) -> AppendRequest {
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(Int64Array::from(vec![i64::try_from(next).unwrap()])),
+        Arc::new(Int64Array::from(vec![i64::try_from(next).expect("valid")])),
         Arc::new(StringArray::from(vec!["a row"])),
     ];
     AppendRequest {
-        batches: vec![RecordBatch::try_new(schema(), columns).unwrap()],
+        batches: vec![RecordBatch::try_new(schema(), columns).expect("valid")],
         positions: Positions::from_iter([(PartitionId(partition), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,
@@ -37,41 +37,41 @@ fn append(partition: u32, next: u64) -> AppendRequest {
 }
 
 async fn count(store: &Arc<dyn OfflineStore>) -> usize {
-    let snapshot = store.snapshot("t", None).await.unwrap();
-    let frame = SessionContext::new().read_table(snapshot.table).unwrap();
-    frame.count().await.unwrap()
+    let snapshot = store.snapshot("t", None).await.expect("valid");
+    let frame = SessionContext::new().read_table(snapshot.table).expect("valid");
+    frame.count().await.expect("valid")
 }
 
 fn data_files(table: &Path) -> usize {
-    let names = std::fs::read_dir(table).unwrap();
-    let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names = std::fs::read_dir(table).expect("valid");
+    let names = names.map(|entry| entry.expect("valid").file_name().into_string().expect("valid"));
     names.filter(|name| name.ends_with(".parquet")).count()
 }
 
 fn last_commit(table: &Path) -> std::path::PathBuf {
-    let log = std::fs::read_dir(table.join("_delta_log")).unwrap();
-    let commits = log.map(|entry| entry.unwrap().path());
+    let log = std::fs::read_dir(table.join("_delta_log")).expect("valid");
+    let commits = log.map(|entry| entry.expect("valid").path());
     commits
         .filter(|path| {
             path.extension()
                 .is_some_and(|extension| extension == "json")
         })
         .max()
-        .unwrap()
+        .expect("valid")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_stores_on_one_folder_never_double_a_row() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let (one, two) = (store(folder.path()).await, store(folder.path()).await);
-    one.create_table("t", schema()).await.unwrap();
-    one.append("t", append(0, 1)).await.unwrap();
+    one.create_table("t", schema()).await.expect("valid");
+    one.append("t", append(0, 1)).await.expect("valid");
     let refused = two.append("t", append(0, 1)).await;
     assert!(
         matches!(refused, Err(Error::AlreadyCommitted { .. })),
         "{refused:?}"
     );
-    two.append("t", append(1, 1)).await.unwrap();
+    two.append("t", append(1, 1)).await.expect("valid");
 
     for next in 2..10 {
         let (a, b) = tokio::join!(
@@ -94,44 +94,44 @@ async fn two_stores_on_one_folder_never_double_a_row() {
     assert_eq!(count(&one).await, 10);
     assert_eq!(data_files(&folder.path().join("t")), 10, "no orphans");
     assert_eq!(
-        one.positions("t").await.unwrap(),
-        two.positions("t").await.unwrap()
+        one.positions("t").await.expect("valid"),
+        two.positions("t").await.expect("valid")
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_append_leaves_the_table_as_it_was() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let store = store(folder.path()).await;
-    store.create_table("t", schema()).await.unwrap();
-    store.append("t", append(0, 1)).await.unwrap();
+    store.create_table("t", schema()).await.expect("valid");
+    store.append("t", append(0, 1)).await.expect("valid");
     let table = folder.path().join("t");
     let (log, aside) = (table.join("_delta_log"), folder.path().join("aside"));
     // First the rows cannot be written, then their commit cannot.
-    std::fs::rename(&table, &aside).unwrap();
+    std::fs::rename(&table, &aside).expect("valid");
     store.append("t", append(0, 2)).await.unwrap_err();
-    std::fs::rename(&aside, &table).unwrap();
-    std::fs::rename(&log, &aside).unwrap();
-    std::os::unix::fs::symlink("nowhere", &log).unwrap();
+    std::fs::rename(&aside, &table).expect("valid");
+    std::fs::rename(&log, &aside).expect("valid");
+    std::os::unix::fs::symlink("nowhere", &log).expect("valid");
     store.append("t", append(0, 2)).await.unwrap_err();
-    std::fs::remove_file(&log).unwrap();
-    std::fs::rename(&aside, &log).unwrap();
+    std::fs::remove_file(&log).expect("valid");
+    std::fs::rename(&aside, &log).expect("valid");
     assert_eq!(data_files(&table), 1, "no row without a commit is left");
 
     assert_eq!(count(&store).await, 1);
-    assert_eq!(store.commits("t", 10).await.unwrap().len(), 2);
-    assert_eq!(store.append("t", append(0, 2)).await.unwrap().id, 2);
+    assert_eq!(store.commits("t", 10).await.expect("valid").len(), 2);
+    assert_eq!(store.append("t", append(0, 2)).await.expect("valid").id, 2);
     assert_eq!(count(&store).await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_of_a_later_protocol_is_refused_by_name() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let writer = store(folder.path()).await;
-    writer.create_table("t", schema()).await.unwrap();
+    writer.create_table("t", schema()).await.expect("valid");
     drop(writer);
     let commit = last_commit(&folder.path().join("t"));
-    let text = std::fs::read_to_string(&commit).unwrap();
+    let text = std::fs::read_to_string(&commit).expect("valid");
     let later = r#"{"protocol":{"minReaderVersion":3,"minWriterVersion":7,"readerFeatures":["laterFeature"],"writerFeatures":["laterFeature"]}}"#;
     let lines: Vec<&str> = text
         .lines()
@@ -143,7 +143,7 @@ async fn a_table_of_a_later_protocol_is_refused_by_name() {
             }
         })
         .collect();
-    std::fs::write(&commit, lines.join("\n")).unwrap();
+    std::fs::write(&commit, lines.join("\n")).expect("valid");
     let store = store(folder.path()).await;
     let refused = match store.snapshot("t", None).await {
         Err(error) => error.to_string(),
@@ -158,44 +158,44 @@ async fn a_table_of_a_later_protocol_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn positions_stand_in_the_log_as_transactions_also_after_a_checkpoint() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let store = store(folder.path()).await;
-    store.create_table("t", schema()).await.unwrap();
+    store.create_table("t", schema()).await.expect("valid");
     for next in 1..=55 {
-        store.append("t", append(4, next)).await.unwrap();
+        store.append("t", append(4, next)).await.expect("valid");
     }
     let table = folder.path().join("t");
     assert!(table.join("_delta_log/_last_checkpoint").exists());
-    let url = url::Url::from_directory_path(&table).unwrap();
+    let url = url::Url::from_directory_path(&table).expect("valid");
     let delta = DeltaTableBuilder::from_url(url)
-        .unwrap()
+        .expect("valid")
         .load()
         .await
-        .unwrap();
-    let state = delta.snapshot().unwrap();
+        .expect("valid");
+    let state = delta.snapshot().expect("valid");
     let version = state
         .transaction_version(&delta.log_store(), "twinfold/t/4")
         .await
-        .unwrap();
+        .expect("valid");
     assert_eq!(version, Some(55));
     assert_eq!(
-        store.positions("t").await.unwrap(),
+        store.positions("t").await.expect("valid"),
         Positions::from_iter([(PartitionId(4), Offset(55))])
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_of_another_engine_keep_positions_and_times() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let store = store(folder.path()).await;
-    store.create_table("t", schema()).await.unwrap();
-    let ours = store.append("t", append(0, 7)).await.unwrap();
+    store.create_table("t", schema()).await.expect("valid");
+    let ours = store.append("t", append(0, 7)).await.expect("valid");
     let table = folder.path().join("t");
     let foreign = r#"{"commitInfo":{"timestamp":5,"operation":"OPTIMIZE"}}"#;
-    std::fs::write(table.join("_delta_log/00000000000000000002.json"), foreign).unwrap();
+    std::fs::write(table.join("_delta_log/00000000000000000002.json"), foreign).expect("valid");
 
-    assert_eq!(store.positions("t").await.unwrap(), ours.positions);
-    let next = store.append("t", append(0, 8)).await.unwrap();
+    assert_eq!(store.positions("t").await.expect("valid"), ours.positions);
+    let next = store.append("t", append(0, 8)).await.expect("valid");
     assert_eq!(next.id, 3);
     assert!(next.committed_at >= ours.committed_at);
     assert_eq!(count(&store).await, 2);
@@ -203,14 +203,14 @@ async fn commits_of_another_engine_keep_positions_and_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     store(folder.path())
         .await
         .create_table("t", schema())
         .await
-        .unwrap();
+        .expect("valid");
     let aside = folder.path().join(".dropped-1");
-    std::fs::rename(folder.path().join("t"), &aside).unwrap();
+    std::fs::rename(folder.path().join("t"), &aside).expect("valid");
     let store = store(folder.path()).await;
     assert!(!aside.exists());
     assert!(matches!(
@@ -221,18 +221,18 @@ async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_on_a_key_opens_only_the_files_that_may_have_it() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("valid");
     let store = store(folder.path()).await;
-    store.create_table("t", schema()).await.unwrap();
+    store.create_table("t", schema()).await.expect("valid");
     for next in 1..=6 {
-        store.append("t", append(0, next)).await.unwrap();
+        store.append("t", append(0, next)).await.expect("valid");
     }
-    let snapshot = store.snapshot("t", None).await.unwrap();
+    let snapshot = store.snapshot("t", None).await.expect("valid");
     let session = SessionContext::new();
-    let frame = session.read_table(snapshot.table).unwrap();
-    let frame = frame.filter(col("id").eq(lit(3_i64))).unwrap();
-    let plan = frame.create_physical_plan().await.unwrap();
-    let batches = collect(plan.clone(), session.task_ctx()).await.unwrap();
+    let frame = session.read_table(snapshot.table).expect("valid");
+    let frame = frame.filter(col("id").eq(lit(3_i64))).expect("valid");
+    let plan = frame.create_physical_plan().await.expect("valid");
+    let batches = collect(plan.clone(), session.task_ctx()).await.expect("valid");
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     assert_eq!(files_scanned(&plan), Some(1));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tracing::warn;
 use twinfold_client::{Definitions, GroupDefinition, WriterSchema};
 use twinfold_ingest::{Batch, Row, Sink, SinkError, SinkFactory};
-use twinfold_model::{FeatureGroup, Operation, Positions, SchemaId};
+use twinfold_model::{FeatureGroup, Offset, Operation, Positions, SchemaId};
 use twinfold_store_offline::{AppendRequest, Error as StoreError, OfflineStore};
 use twinfold_wire::record::{self, Decoder};
 
@@ -119,12 +119,16 @@ impl Sink for OfflineSink {
 
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         // After a lost answer, or when two writers overlapped, part of the batch may be in already.
-        let is_new = |row: &&Row| self.contained.get(row.partition) <= Some(row.version.offset);
-        let rows: Vec<Row> = batch.rows.iter().filter(is_new).cloned().collect();
-        if self.contained.covers(&batch.positions) {
+        let reached = |partition| self.contained.get(partition).unwrap_or(Offset::ZERO);
+        let moved = batch.positions.iter();
+        let moved = moved.filter(|(partition, next)| *next > reached(*partition));
+        let positions: Positions = moved.collect();
+        if positions.is_empty() {
             return Ok(());
         }
-        let request = self.request(rows, batch.positions.clone()).await?;
+        let rows = batch.rows.iter();
+        let rows = rows.filter(|row| row.version.offset >= reached(row.partition));
+        let request = self.request(rows.cloned().collect(), positions).await?;
         match self.store.append(&self.table, request).await {
             Ok(commit) => {
                 self.contained.merge(&commit.positions);

@@ -64,7 +64,7 @@ pub enum Error {
     #[error("online store: {0}")]
     Online(#[from] online::Error),
     #[error("offline store: {0}")]
-    Offline(#[from] offline::Error),
+    Offline(#[source] Box<offline::Error>),
 }
 
 impl Error {
@@ -103,6 +103,12 @@ impl Error {
             | Self::Online(_)
             | Self::Offline(_) => Fault::Dependency,
         }
+    }
+}
+
+impl From<offline::Error> for Error {
+    fn from(error: offline::Error) -> Self {
+        Self::Offline(Box::new(error))
     }
 }
 

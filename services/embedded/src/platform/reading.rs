@@ -7,7 +7,7 @@ use futures::StreamExt;
 use twinfold_client::{BatchStream, DatasetCheck, Error, ReadRequest, Reading, Result, Spine};
 use twinfold_model::{
     AsOf, Commit, DatasetSpec, EventTime, FeatureGroup, FeatureGroupId, PinnedTable, Query,
-    TrainingDataset,
+    SchemaId, TrainingDataset,
 };
 use twinfold_training::{
     Options, Plan, Rows, Source, SpineSchema, WHOLE_SPLIT, digest_files, digest_rows, execute,

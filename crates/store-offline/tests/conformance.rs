@@ -1,4 +1,4 @@
-//! The Delta store on a local folder keeps every guarantee of the port.
+//! `DeltaStore` on a local folder against the guarantees of the port.
 
 use std::sync::Arc;
 

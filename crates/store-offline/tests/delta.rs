@@ -13,7 +13,9 @@ use twinfold_model::{Offset, PartitionId, Positions};
 use twinfold_store_offline::{AppendRequest, Error, OfflineStore, open};
 
 async fn store(folder: &Path) -> Arc<dyn OfflineStore> {
-    open(&format!("file://{}", folder.display())).await.expect("valid")
+    open(&format!("file://{}", folder.display()))
+        .await
+        .expect("valid")
 }
 
 fn schema() -> SchemaRef {
@@ -38,13 +40,21 @@ fn append(partition: u32, next: u64) -> AppendRequest {
 
 async fn count(store: &Arc<dyn OfflineStore>) -> usize {
     let snapshot = store.snapshot("t", None).await.expect("valid");
-    let frame = SessionContext::new().read_table(snapshot.table).expect("valid");
+    let frame = SessionContext::new()
+        .read_table(snapshot.table)
+        .expect("valid");
     frame.count().await.expect("valid")
 }
 
 fn data_files(table: &Path) -> usize {
     let names = std::fs::read_dir(table).expect("valid");
-    let names = names.map(|entry| entry.expect("valid").file_name().into_string().expect("valid"));
+    let names = names.map(|entry| {
+        entry
+            .expect("valid")
+            .file_name()
+            .into_string()
+            .expect("valid")
+    });
     names.filter(|name| name.ends_with(".parquet")).count()
 }
 
@@ -232,7 +242,9 @@ async fn a_filter_on_a_key_opens_only_the_files_that_may_have_it() {
     let frame = session.read_table(snapshot.table).expect("valid");
     let frame = frame.filter(col("id").eq(lit(3_i64))).expect("valid");
     let plan = frame.create_physical_plan().await.expect("valid");
-    let batches = collect(plan.clone(), session.task_ctx()).await.expect("valid");
+    let batches = collect(plan.clone(), session.task_ctx())
+        .await
+        .expect("valid");
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
     assert_eq!(files_scanned(&plan), Some(1));
 }

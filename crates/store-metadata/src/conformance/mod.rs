@@ -323,7 +323,10 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
 }
 
-#[expect(clippy::too_many_lines, reason = "one story of every kind of change, in order")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story of every kind of change, in order"
+)]
 pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     let store = place.open().await;
     assert_eq!(feed(&store).await, []);

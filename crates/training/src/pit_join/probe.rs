@@ -18,9 +18,10 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 const PENDING: u32 = u32::MAX - 1;
 
 /// Superseded rows are dropped once there are this many of them and twice as many as live ones.
-const SUPERSEDED_ROWS_MIN: usize = 65_536;
+/// Tests have few rows and drop all the same.
+const SUPERSEDED_ROWS_MIN: usize = if cfg!(test) { 4 } else { 65_536 };
 /// Rows copied at a time when superseded ones are dropped.
-const COMPACTED_BATCH_ROWS: usize = 8_192;
+const COMPACTED_BATCH_ROWS: usize = if cfg!(test) { 3 } else { 8_192 };
 
 /// The newest record that fell into a slot, and where its features are kept.
 #[derive(Debug, Clone, Copy)]

@@ -57,6 +57,8 @@ pub(super) struct Record {
     pub(super) values: Vec<Value>,
     pub(super) event_time: i64,
     pub(super) offset: i64,
+    /// Of the writer.
+    pub(super) schema: i32,
     pub(super) deleted: bool,
 }
 
@@ -99,7 +101,9 @@ pub(super) fn history_batch(group: &FeatureGroup, records: &[Record]) -> RecordB
     columns.push(Arc::new(Int64Array::from_iter_values(
         records.iter().map(|record| record.offset),
     )));
-    columns.push(Arc::new(Int32Array::from(vec![1; records.len()])));
+    columns.push(Arc::new(Int32Array::from_iter_values(
+        records.iter().map(|record| record.schema),
+    )));
     let deleted: Vec<bool> = records.iter().map(|record| record.deleted).collect();
     columns.push(Arc::new(BooleanArray::from(deleted)));
     RecordBatch::try_new(history_schema(group), columns).expect("valid")
@@ -189,6 +193,7 @@ pub(super) fn upsert(event_time: i64, offset: i64, values: Vec<Value>) -> Record
         values,
         event_time,
         offset,
+        schema: 1,
         deleted: false,
     }
 }

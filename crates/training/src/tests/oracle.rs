@@ -146,6 +146,7 @@ fn numbered(
                     values: values.clone(),
                     event_time: *event_time,
                     offset,
+                    schema: 1,
                     deleted: *deleted,
                 };
             offsets.into_iter().zip(&records).map(number).collect()

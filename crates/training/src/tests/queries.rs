@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -6,7 +7,8 @@ use arrow::array::{
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use twinfold_model::{
-    CompareOp, EventTime, Feature, FeatureGroup, FeatureType, Filter, JoinKind, StructField, Value,
+    CompareOp, EventTime, Feature, FeatureGroup, FeatureType, Filter, JoinKind, SchemaId,
+    StructField, Value,
 };
 
 use super::fixtures::*;
@@ -273,36 +275,40 @@ async fn memory_decides_the_number_of_passes_and_not_the_result() {
 }
 
 #[tokio::test]
-async fn rows_older_than_a_feature_have_its_default_where_it_cannot_be_null() {
+async fn rows_whose_writer_lacked_a_feature_have_its_default() {
+    let level = Feature::new("level", FeatureType::Int).expect("valid");
     let features = vec![
         Feature::new("user", FeatureType::BigInt).expect("valid"),
-        Feature::new("level", FeatureType::Int)
-            .and_then(|f| f.required().with_default(Value::Int(7)))
-            .expect("valid"),
-        Feature::new("rank", FeatureType::Int)
-            .and_then(|f| f.with_default(Value::Int(7)))
-            .expect("valid"),
+        level.with_default(Value::Int(7)).expect("valid"),
     ];
     let group = group_of("users", features, &["user"], None, None);
-    let sources = [source(
-        &group,
-        &[upsert(
-            1,
-            0,
-            vec![Value::BigInt(1), Value::Null, Value::Null],
+    let row = |user: i64, schema: i32, level: Value| Record {
+        schema,
+        ..upsert(user, user, vec![Value::BigInt(user), level])
+    };
+    let records = [
+        row(1, 4, Value::Null),
+        row(2, 5, Value::Null),
+        row(3, 5, Value::Int(3)),
+    ];
+    let mut of_users = source(&group, &records, 1, 8);
+    of_users.lacking = BTreeMap::from([("level".to_owned(), vec![SchemaId(2), SchemaId(4)])]);
+    let query = query(
+        select(&group, &["level"]),
+        vec![join(
+            select(&group, &["level"]),
+            &[],
+            JoinKind::Left,
+            "same_",
         )],
-        1,
-        8,
-    )];
-    let only = query(select(&group, &["level", "rank"]), vec![]);
-    let rows = collected(
-        run(&only, &sources, &Options::default())
-            .await
-            .expect("valid"),
-    )
-    .await;
-    assert_eq!(rows.column(0).as_primitive::<Int32Type>().value(0), 7);
-    assert!(rows.column(1).is_null(0));
+    );
+    let sources = [of_users.clone(), of_users];
+    let rows = run(&query, &sources, &Options::default()).await;
+    let rows = collected(rows.expect("valid")).await;
+    for column in rows.columns() {
+        let levels: Vec<_> = column.as_primitive::<Int32Type>().iter().collect();
+        assert_eq!(levels, [Some(7), None, Some(3)]);
+    }
 }
 
 /// A snapshot from before a feature was added has no column for it.

@@ -14,13 +14,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::engine::{Engine, Table, lock};
 use super::index::Location;
+use super::log::SEGMENT_BYTES_MIN;
 use super::segment::{Segment, Span};
 use super::{Options, files, hint};
 use crate::{Error, Result};
 
 /// One run has at most this many segments, which bounds how long it takes.
 const RUN_SEGMENTS_MAX: usize = 8;
-/// So many neighbours that together are no larger than one segment become one.
+/// So many neighbours that together are no larger than the smallest full segment become one.
 const SMALL_SEGMENTS_MIN: usize = 8;
 const WRITE_BUFFER_BYTES: usize = 1 << 20;
 
@@ -71,9 +72,10 @@ pub(super) fn pick(segments: &[Facts], options: &Options) -> Option<Range<usize>
         }
         return Some(run);
     }
+    let small_bytes_max = options.segment_bytes_max.min(SEGMENT_BYTES_MIN);
     let is_small_row = |row: &[Facts]| {
         row.iter().all(|facts| !facts.pinned)
-            && row.iter().map(|facts| facts.bytes).sum::<u64>() <= options.segment_bytes_max
+            && row.iter().map(|facts| facts.bytes).sum::<u64>() <= small_bytes_max
             && fits(row, options)
     };
     let start = segments
@@ -89,29 +91,49 @@ fn fits(run: &[Facts], options: &Options) -> bool {
 }
 
 impl Engine {
-    /// Writes the hints that are missing and rewrites what is worth it, until nothing is or `stop`
-    /// is set.
+    /// Rewrites what is worth it and writes the hints that are missing, until nothing is left to do
+    /// or `stop` is set.
     pub fn tidy(&self, stop: &AtomicBool) -> Result<()> {
         let _one_at_a_time = lock(&self.tidying);
+        let _busy = self.pace.begin();
         while !stop.load(Ordering::Relaxed) {
             self.check_open()?;
-            self.write_hints()?;
+            let stats = self.stats();
+            let is_urgent = stats.dead_bytes * 2 > stats.log_bytes;
+            if !is_urgent {
+                self.write_hints()?;
+            }
             let mut segments = self.log.segments().in_log_order();
             segments.retain(|segment| segment.is_sealed());
             let facts: Vec<Facts> = segments.iter().map(|segment| facts_of(segment)).collect();
             let Some(run) = pick(&facts, &self.log.options) else {
-                return Ok(());
+                return self.write_hints();
             };
             self.compact(&segments[run], stop)?;
+            self.pace.progress();
         }
         Ok(())
     }
 
-    /// A hint for every sealed segment that has none.
+    /// A hint for every sealed segment that has none. It names only what is live, so what made the
+    /// rest dead is made durable before.
     pub fn write_hints(&self) -> Result<()> {
-        for segment in self.log.segments().iter() {
-            if segment.is_sealed() && !segment.is_hinted() {
-                segment.write_hint(&self.log.scan(segment)?)?;
+        let segments = self.log.segments().in_log_order();
+        let is_wanted = |segment: &Arc<Segment>| segment.is_sealed() && !segment.is_hinted();
+        let mut wanted: Vec<Arc<Segment>> = segments.into_iter().filter(is_wanted).collect();
+        while !wanted.is_empty() {
+            let mut records = 0;
+            let fits = |segment: &&Arc<Segment>| {
+                records += segment.records();
+                records <= self.log.options.segment_records_max
+            };
+            let count = wanted.iter().take_while(fits).count().max(1);
+            let group: Vec<Arc<Segment>> = wanted.drain(..count).collect();
+            let live = self.live_in(&group);
+            self.log.sync()?;
+            for (segment, entries) in group.iter().zip(&live) {
+                hint::write(&segment.hint_path(), segment.bytes(), entries)?;
+                segment.set_hinted();
             }
         }
         Ok(())
@@ -124,17 +146,19 @@ impl Engine {
         };
         // What made a record dead must not be lost later than the dead record itself.
         self.log.sync()?;
-        if !output.entries.is_empty() {
+        if output.entries.is_empty() {
+            files::remove(&output.path)?;
+        } else {
             self.publish(output)?;
         }
         self.log.remove(run)
     }
 
     fn copy_live(&self, run: &[Arc<Segment>], stop: &AtomicBool) -> Result<Option<Output>> {
-        let tables = self.tables_by_id();
         let mut output = Output::create(self, run)?;
-        for source in run {
-            for entry in self.log.entries(source)? {
+        for (source, mut entries) in run.iter().zip(self.live_in(run)) {
+            entries.sort_unstable_by_key(|entry| entry.position);
+            for entry in entries {
                 if stop.load(Ordering::Relaxed) {
                     files::remove(&output.path)?;
                     return Ok(None);
@@ -143,13 +167,6 @@ impl Engine {
                     segment: source.id,
                     position: entry.position,
                 };
-                let is_live = tables.get(&entry.table).is_some_and(|table| {
-                    let known = table.index.get(entry.hash);
-                    known.is_some_and(|known| known.location() == from)
-                });
-                if !is_live {
-                    continue;
-                }
                 let seed = self.log.checksum_seed();
                 match source.read(seed, entry.position, entry.length) {
                     Ok(record) => output.push(&record, from, entry)?,
@@ -162,6 +179,35 @@ impl Engine {
             }
         }
         output.finish().map(Some)
+    }
+
+    /// The records that the index points to, for each of `segments`. One walk through the index in
+    /// memory is cheaper than reading every record of a segment to ask for it.
+    ///
+    /// Writers go on meanwhile. What they supersede may be left out or not; nothing can begin to
+    /// point into a sealed segment.
+    fn live_in(&self, segments: &[Arc<Segment>]) -> Vec<Vec<hint::Entry>> {
+        let mut live: Vec<Vec<hint::Entry>> = segments.iter().map(|_| Vec::new()).collect();
+        let mut ids: Vec<(u32, usize)> = (0..segments.len())
+            .map(|index| (segments[index].id, index))
+            .collect();
+        ids.sort_unstable();
+        for (table, owner) in self.tables_by_id() {
+            owner.index.for_each(|entry| {
+                let Location { segment, position } = entry.location();
+                if let Ok(found) = ids.binary_search_by_key(&segment, |(id, _)| *id) {
+                    live[ids[found].1].push(hint::Entry {
+                        hash: entry.hash(),
+                        table,
+                        event_time: entry.event_time(),
+                        operation: entry.operation(),
+                        position,
+                        length: entry.length(),
+                    });
+                }
+            });
+        }
+        live
     }
 
     /// Gives the new file its name, then points the index to it.

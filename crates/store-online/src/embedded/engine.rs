@@ -13,7 +13,8 @@ use twinfold_wire::row::ValueView;
 use super::Stats;
 use super::batch::Batch;
 use super::index::{Entry, Index, KeyHash};
-use super::log::{Log, Tail};
+use super::log::{Log, SEGMENT_BYTES_MIN, Tail};
+use super::pace::Pace;
 use super::record;
 use super::registry::Registry;
 use super::segment::Segments;
@@ -24,6 +25,8 @@ use crate::{Error, Result, ScanPage, StoredRow, TableConfig, UpsertStats};
 const LOOKUPS_MAX: usize = 64;
 /// A page of a scan ends early at this size.
 const SCAN_PAGE_BYTES_MAX: usize = 8 << 20;
+/// Garbage of so many small segments never holds a writer back.
+const SLACK_SEGMENTS: u64 = 4;
 
 #[derive(Debug)]
 pub(super) struct Table {
@@ -68,16 +71,9 @@ pub(super) struct Engine {
     pub tail: Mutex<Tail>,
     /// Held by the one who tidies.
     pub tidying: Mutex<()>,
+    pub pace: Pace,
     pub lock: Mutex<Option<File>>,
     pub closed: AtomicBool,
-}
-
-/// What [`Engine::commit`] did.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Committed {
-    pub stats: UpsertStats,
-    /// A segment was sealed: there is something to tidy.
-    pub sealed: bool,
 }
 
 impl Engine {
@@ -114,13 +110,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Answers whether there was such a table.
-    pub fn drop_table(&self, name: &str) -> Result<bool> {
+    pub fn drop_table(&self, name: &str) -> Result<()> {
         self.check_open()?;
         let mut registry = lock(&self.registry);
         let mut changed = registry.clone();
         if changed.tables.remove(name).is_none() {
-            return Ok(false);
+            return Ok(());
         }
         changed.write(&self.registry_path())?;
         *registry = changed;
@@ -140,11 +135,12 @@ impl Engine {
             });
             dead.count(&self.log);
         }
-        Ok(true)
+        self.pace.poke();
+        Ok(())
     }
 
     /// Writes the rows of a batch that are newer than what the index knows.
-    pub fn commit(&self, table: &Table, mut batch: Batch) -> Result<Committed> {
+    pub fn commit(&self, table: &Table, mut batch: Batch) -> Result<UpsertStats> {
         let mut tail = lock(&self.tail);
         self.check_open()?;
         if table.dropped.load(Ordering::Acquire) {
@@ -167,20 +163,17 @@ impl Engine {
             superseded: batch.superseded(),
         };
         if batch.len() == 0 {
-            return Ok(Committed {
-                stats,
-                sealed: false,
-            });
+            return Ok(stats);
         }
         let appended = self.log.append(&mut tail, batch.bytes(), batch.len())?;
         let mut dead = DeadBytes::default();
         let entries = batch.entries(appended.start);
         table.index.put_sorted(&entries, |old| dead.add(old));
         dead.count(&self.log);
-        Ok(Committed {
-            stats,
-            sealed: appended.sealed,
-        })
+        if appended.sealed {
+            self.pace.poke();
+        }
+        Ok(stats)
     }
 
     /// The newest row of each key, in the order of the keys.
@@ -191,9 +184,14 @@ impl Engine {
         rows: &mut Vec<Option<StoredRow>>,
     ) -> Result<()> {
         let mut segments = self.log.segments();
-        for key in keys {
-            let hash = KeyHash::of(self.log.seed, key);
-            let found = self.fetch(table, hash, &mut segments, Wanted::LiveRow)?;
+        // All look-ups first: the processor then waits for their cache misses together.
+        let look_up = |key: &&[u8]| table.index.get(KeyHash::of(self.log.seed, key));
+        let entries: Vec<Option<Entry>> = keys.iter().map(look_up).collect();
+        for (key, entry) in keys.iter().zip(entries) {
+            let found = match entry {
+                Some(entry) => self.fetch(table, entry, &mut segments, Wanted::LiveRow)?,
+                None => None,
+            };
             rows.push(found.and_then(|(entry, record)| {
                 let (found_key, value) = record::key_and_value(&record);
                 let value_bytes = value.len();
@@ -221,7 +219,7 @@ impl Engine {
             }
             last = Some(entry.hash());
             let Some((entry, record)) =
-                self.fetch(table, entry.hash(), &mut segments, Wanted::LiveRow)?
+                self.fetch(table, *entry, &mut segments, Wanted::LiveRow)?
             else {
                 continue;
             };
@@ -263,7 +261,7 @@ impl Engine {
     }
 
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        let mut stats = self.log.stats();
         for table in self
             .tables
             .read()
@@ -274,12 +272,17 @@ impl Engine {
             stats.rows += rows;
             stats.deletes += deletes;
         }
-        for segment in self.log.segments().iter() {
-            stats.segments += 1;
-            stats.log_bytes += segment.bytes();
-            stats.dead_bytes += segment.dead_bytes();
-        }
         stats
+    }
+
+    /// Holds a writer back while there is much more garbage than rows and compaction is at work on it.
+    pub fn wait_for_space(&self) {
+        let slack = SLACK_SEGMENTS * SEGMENT_BYTES_MIN.min(self.log.options.segment_bytes_max);
+        self.pace.wait_while(|| {
+            let stats = self.log.stats();
+            let live_bytes = stats.log_bytes.saturating_sub(stats.dead_bytes);
+            self.check_open().is_ok() && stats.dead_bytes > live_bytes + live_bytes / 2 + slack
+        });
     }
 
     pub fn registry_path(&self) -> PathBuf {
@@ -302,7 +305,7 @@ impl Engine {
             std::cmp::Ordering::Less => Ok(false),
             std::cmp::Ordering::Equal => {
                 let mut segments = self.log.segments();
-                match self.fetch(table, entry.hash(), &mut segments, Wanted::Anything) {
+                match self.fetch(table, entry, &mut segments, Wanted::Anything) {
                     Ok(Some((_, record))) => {
                         let (_, value) = record::key_and_value(&record);
                         let value = ValueView::parse(value);
@@ -319,31 +322,31 @@ impl Engine {
         }
     }
 
-    /// The newest record of a key, read without any lock held. Compaction may take the file away
-    /// between the two steps; then the index knows better by now.
+    /// The record that `entry` points to, read without any lock held. Compaction may have taken the
+    /// file away meanwhile; then the index knows better by now.
     fn fetch(
         &self,
         table: &Table,
-        hash: KeyHash,
+        mut entry: Entry,
         segments: &mut Arc<Segments>,
         wanted: Wanted,
     ) -> Result<Option<(Entry, Vec<u8>)>> {
         for _ in 0..LOOKUPS_MAX {
-            let Some(entry) = table.index.get(hash) else {
-                return Ok(None);
-            };
             if wanted == Wanted::LiveRow && entry.is_delete() {
                 return Ok(None);
             }
             let location = entry.location();
-            let Some(segment) = segments.get(location.segment) else {
-                self.check_open()?;
-                *segments = self.log.segments();
-                continue;
-            };
-            let seed = self.log.checksum_seed();
-            let bytes = segment.read(seed, location.position, entry.length())?;
-            return Ok(Some((entry, bytes)));
+            if let Some(segment) = segments.get(location.segment) {
+                let seed = self.log.checksum_seed();
+                let bytes = segment.read(seed, location.position, entry.length())?;
+                return Ok(Some((entry, bytes)));
+            }
+            self.check_open()?;
+            *segments = self.log.segments();
+            match table.index.get(entry.hash()) {
+                Some(newer) => entry = newer,
+                None => return Ok(None),
+            }
         }
         Err(Error::corrupt(
             &self.folder,

@@ -1,4 +1,5 @@
-//! What the index has to know of a sealed segment, so that opening need not read the values.
+//! What the index has to know of a sealed segment, so that opening need not read the values: those
+//! of its records that were live when the hint was written.
 //!
 //! ```text
 //! "TFH1" | bytes of the segment u64 | entries u32 | entry … | crc32c u32
@@ -21,7 +22,7 @@ const ENTRY_BYTES: usize = 36;
 const CHECKSUM_BYTES: usize = 4;
 const DELETE_FLAG: u32 = 1 << 31;
 
-/// One record of the segment, in the order of the segment.
+/// One record of the segment. A key has at most one that is live, so their order says nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Entry {
     pub hash: KeyHash,

@@ -6,8 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::index::{KeyHash, Location};
 use super::segment::{Segment, Segments, Span};
-use super::{Options, files, hint};
+use super::{Options, Stats, files, hint};
 use crate::{Error, Result};
+
+/// A segment is not cut shorter than this, unless the options ask for it.
+pub(super) const SEGMENT_BYTES_MIN: u64 = 16 << 20;
+/// The active segment, which compaction cannot touch, holds about this part of the log: a small store
+/// is not left with much more garbage than rows.
+const SEGMENTS_WANTED: u64 = 8;
 
 #[derive(Debug)]
 pub(super) struct Log {
@@ -24,6 +30,8 @@ pub(super) struct Log {
 #[derive(Debug)]
 pub(super) struct Tail {
     active: Option<Arc<Segment>>,
+    /// Where the active segment ends.
+    segment_bytes_max: u64,
     next_sequence: u32,
 }
 
@@ -31,6 +39,7 @@ impl Tail {
     pub fn at(next_sequence: u32) -> Self {
         Self {
             active: None,
+            segment_bytes_max: 0,
             next_sequence,
         }
     }
@@ -94,7 +103,7 @@ impl Log {
     pub fn append(&self, tail: &mut Tail, bytes: &[u8], records: u64) -> Result<Appended> {
         let mut sealed = false;
         if let Some(active) = &tail.active
-            && (active.bytes() + bytes.len() as u64 > self.options.segment_bytes_max
+            && (active.bytes() + bytes.len() as u64 > tail.segment_bytes_max
                 || active.records() + records > self.options.segment_records_max)
             && active.bytes() > 0
         {
@@ -103,7 +112,13 @@ impl Log {
         }
         let segment = match &tail.active {
             Some(active) => active,
-            None => tail.active.insert(self.begin(&mut tail.next_sequence)?),
+            None => {
+                let log_bytes: u64 = self.segments().iter().map(|known| known.bytes()).sum();
+                tail.segment_bytes_max = (log_bytes / SEGMENTS_WANTED)
+                    .max(SEGMENT_BYTES_MIN)
+                    .min(self.options.segment_bytes_max);
+                tail.active.insert(self.begin(&mut tail.next_sequence)?)
+            }
         };
         let position = segment.append(bytes, records)?;
         Ok(Appended {
@@ -123,12 +138,15 @@ impl Log {
             .try_for_each(|segment| segment.sync())
     }
 
-    /// What the index has to know of a sealed segment: its hint, or else the segment read through.
-    pub fn entries(&self, segment: &Segment) -> Result<Vec<hint::Entry>> {
-        match hint::read(&segment.hint_path(), segment.bytes())? {
-            Some(entries) => Ok(entries),
-            None => self.scan(segment),
+    /// What the files hold; rows are counted by the tables.
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        for segment in self.segments().iter() {
+            stats.segments += 1;
+            stats.log_bytes += segment.bytes();
+            stats.dead_bytes += segment.dead_bytes();
         }
+        stats
     }
 
     /// Reads a segment through and cuts off a torn tail.

@@ -16,6 +16,7 @@ mod files;
 mod hint;
 mod index;
 mod log;
+mod pace;
 mod record;
 mod recovery;
 mod registry;
@@ -25,7 +26,6 @@ mod tests;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -44,7 +44,7 @@ const READ_KEYS_MAX: usize = 64;
 /// How the files of the log are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// A segment ends before it grows beyond this; at most 1 GiB.
+    /// A segment ends before it grows beyond this; at most 1 GiB. A small store has smaller ones.
     pub segment_bytes_max: u64,
     /// Bounds the memory that compaction needs when rows are small.
     pub segment_records_max: u64,
@@ -95,7 +95,7 @@ impl EmbeddedOnline {
         blocking(move || {
             let engine = Arc::new(Engine::open(&folder, options)?);
             let tidier = Tidier::start(Arc::clone(&engine))?;
-            tidier.poke();
+            engine.pace.poke();
             Ok(Self {
                 engine,
                 tidier: Mutex::new(Some(tidier)),
@@ -119,12 +119,6 @@ impl EmbeddedOnline {
         })
         .await
     }
-
-    fn poke(&self) {
-        if let Some(tidier) = &*lock(&self.tidier) {
-            tidier.poke();
-        }
-    }
 }
 
 #[async_trait]
@@ -136,10 +130,7 @@ impl OnlineStore for EmbeddedOnline {
 
     async fn drop_table(&self, table: &str) -> Result<()> {
         let (engine, table) = (Arc::clone(&self.engine), table.to_owned());
-        if blocking(move || engine.drop_table(&table)).await? {
-            self.poke();
-        }
-        Ok(())
+        blocking(move || engine.drop_table(&table)).await
     }
 
     async fn upsert(&self, table: &str, rows: &[Upsert]) -> Result<UpsertStats> {
@@ -155,12 +146,14 @@ impl OnlineStore for EmbeddedOnline {
         for rows in batch::cut(rows) {
             let batch = Batch::new(self.engine.log.seed, table.id, rows);
             let (engine, table) = (Arc::clone(&self.engine), Arc::clone(&table));
-            let committed = blocking(move || engine.commit(&table, batch)).await?;
-            stats.applied += committed.stats.applied;
-            stats.superseded += committed.stats.superseded;
-            if committed.sealed {
-                self.poke();
-            }
+            let written = blocking(move || {
+                let written = engine.commit(&table, batch)?;
+                engine.wait_for_space();
+                Ok(written)
+            });
+            let written = written.await?;
+            stats.applied += written.applied;
+            stats.superseded += written.superseded;
         }
         Ok(stats)
     }
@@ -224,22 +217,20 @@ async fn blocking<T: Send + 'static>(
 /// The thread that writes hints and compacts. Dropping it stops it and waits for its end.
 #[derive(Debug)]
 struct Tidier {
-    pokes: Option<SyncSender<()>>,
+    engine: Arc<Engine>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Tidier {
     fn start(engine: Arc<Engine>) -> Result<Self> {
-        // One waiting poke stands for any number.
-        let (pokes, poked) = sync_channel::<()>(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let folder = engine.folder.clone();
+        let poked = engine.pace.listen();
+        let (worked_on, stopped) = (Arc::clone(&engine), Arc::clone(&stop));
         let tidy = move || {
             while poked.recv().is_ok() {
                 // What failed is tried again at the next poke.
-                if let Err(error) = engine.tidy(&stopped) {
+                if let Err(error) = worked_on.tidy(&stopped) {
                     tracing::warn!(%error, "could not compact the online store");
                 }
             }
@@ -247,26 +238,19 @@ impl Tidier {
         let thread = std::thread::Builder::new()
             .name("twinfold-online-tidier".to_owned())
             .spawn(tidy)
-            .map_err(Error::io(&folder))?;
+            .map_err(Error::io(&engine.folder))?;
         Ok(Self {
-            pokes: Some(pokes),
+            engine,
             stop,
             thread: Some(thread),
         })
-    }
-
-    fn poke(&self) {
-        if let Some(pokes) = &self.pokes {
-            // A full channel means that a poke is waiting already.
-            _ = pokes.try_send(());
-        }
     }
 }
 
 impl Drop for Tidier {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.pokes = None;
+        self.engine.pace.silence();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {

@@ -123,16 +123,18 @@ pub(super) struct Scanned {
     pub damaged_bytes: u64,
 }
 
-/// Calls `visit` with the position of every whole record of `file` and the record itself.
+/// Calls `visit` with the position of every whole record in the first `file_bytes` of `file` and the
+/// record itself.
 ///
 /// A damaged stretch is stepped over: a power loss may keep a later page of the file and lose an
 /// earlier one, and the later records are still good.
 pub(super) fn scan(
     file: &File,
+    file_bytes: u64,
     seed: u32,
     mut visit: impl FnMut(u64, &[u8], Record<'_>),
 ) -> io::Result<Scanned> {
-    let mut window = Window::new(file)?;
+    let mut window = Window::new(file, file_bytes);
     let mut scanned = Scanned::default();
     let mut position = 0;
     while position < window.file_bytes {
@@ -168,13 +170,13 @@ struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    fn new(file: &'a File) -> io::Result<Self> {
-        Ok(Self {
+    fn new(file: &'a File, file_bytes: u64) -> Self {
+        Self {
             file,
-            file_bytes: file.metadata()?.len(),
+            file_bytes,
             start: 0,
             buffer: Vec::new(),
-        })
+        }
     }
 
     /// Up to `length` bytes from `position` on; fewer only at the end of the file.
@@ -224,7 +226,7 @@ mod tests {
 
     fn keys_found(bytes: &[u8]) -> (Vec<Vec<u8>>, Scanned) {
         let mut keys = Vec::new();
-        let scanned = scan(&file_of(bytes), SEED, |_, _, record| {
+        let scanned = scan(&file_of(bytes), bytes.len() as u64, SEED, |_, _, record| {
             keys.push(record.key.to_vec());
         })
         .expect("scan");

@@ -9,10 +9,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::ScopedJoinHandle;
 
 use super::engine::{Engine, Table, lock};
 use super::index::{Entry, Location};
 use super::log::{Log, Tail};
+use super::pace::Pace;
 use super::registry::Registry;
 use super::segment::{Segment, Span};
 use super::{Options, files, hint};
@@ -41,11 +43,12 @@ impl Engine {
             registry: Mutex::new(registry),
             tail: Mutex::new(Tail::at(next_sequence)),
             tidying: Mutex::default(),
+            pace: Pace::default(),
             lock: Mutex::new(Some(lock)),
             closed: AtomicBool::new(false),
         };
-        for span in spans {
-            engine.load(span)?;
+        for spans in spans.chunks(threads()) {
+            engine.load(spans)?;
         }
         engine.count_dead();
         Ok(engine)
@@ -66,18 +69,37 @@ impl Engine {
         result
     }
 
-    fn load(&self, span: Span) -> Result<()> {
-        let segment = Segment::open(&self.log.folder, self.log.take_id(), span)?;
-        let entries = match hint::read(&segment.hint_path(), segment.bytes())? {
-            Some(entries) => {
-                segment.set_hinted();
-                entries
-            }
-            None => self.log.scan(&segment)?,
+    /// Reads segments beside each other and puts them into the index one after the other.
+    fn load(&self, spans: &[Span]) -> Result<()> {
+        let read = |span: Span| -> Result<(Segment, Vec<hint::Entry>)> {
+            let segment = Segment::open(&self.log.folder, self.log.take_id(), span)?;
+            let entries = match hint::read(&segment.hint_path(), segment.bytes())? {
+                Some(entries) => {
+                    segment.set_hinted();
+                    entries
+                }
+                None => self.log.scan(&segment)?,
+            };
+            Ok((segment, entries))
         };
-        segment.add_records(entries.len() as u64);
-        let segment = self.log.add(segment);
-        self.show(segment.id, &entries);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let readers: Vec<_> = spans
+                .iter()
+                .map(|span| scope.spawn(move || read(*span)))
+                .collect();
+            let join = |reader: ScopedJoinHandle<'_, _>| {
+                reader
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            readers.into_iter().map(join).collect()
+        });
+        for result in results {
+            let (segment, entries) = result?;
+            segment.add_records(entries.len() as u64);
+            let segment = self.log.add(segment);
+            self.show(segment.id, &entries);
+        }
         Ok(())
     }
 
@@ -86,7 +108,7 @@ impl Engine {
         let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
         let tables: HashMap<u32, &Table> =
             tables.values().map(|table| (table.id, &**table)).collect();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads();
         let show_part = |part: usize| {
             let is_mine = |entry: &&hint::Entry| entry.hash.shard() % threads == part;
             for entry in entries.iter().filter(is_mine) {
@@ -130,6 +152,10 @@ impl Engine {
             segment.add_dead(segment.bytes().saturating_sub(live));
         }
     }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn take_lock(path: &Path) -> Result<File> {

@@ -1,4 +1,7 @@
 //! One file of the value log.
+//!
+//! Records are read with `pread`: a memory map takes a quarter of a microsecond less of about one, but
+//! turns an error of the disk into a signal, and unmapping a removed file stops every reader.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -7,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::hint;
 use super::record::{self, Record, Scanned};
 use crate::{Error, Result};
 
@@ -200,7 +202,7 @@ impl Segment {
 
     /// Visits every record in order.
     pub fn scan(&self, seed: u32, visit: impl FnMut(u64, &[u8], Record<'_>)) -> Result<Scanned> {
-        record::scan(&self.file, seed, visit).map_err(Error::io(&self.path))
+        record::scan(&self.file, self.bytes(), seed, visit).map_err(Error::io(&self.path))
     }
 
     /// Cuts off what follows `end`.
@@ -223,14 +225,6 @@ impl Segment {
             self.sync_failed.store(true, Ordering::Release);
             return Err(Error::io(&self.path)(source));
         }
-        Ok(())
-    }
-
-    /// Writes the hint file, after the segment itself is durable.
-    pub fn write_hint(&self, entries: &[hint::Entry]) -> Result<()> {
-        self.sync()?;
-        hint::write(&self.hint_path(), self.bytes(), entries)?;
-        self.set_hinted();
         Ok(())
     }
 

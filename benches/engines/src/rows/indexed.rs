@@ -44,7 +44,7 @@ trait Tree: Send + Sync {
 
 struct Heed {
     environment: heed::Env,
-    rows: heed::Database<Bytes, Bytes>,
+    rows: heed::Database<'static, Bytes, Bytes>,
 }
 
 impl Heed {
@@ -219,13 +219,14 @@ impl<T: Tree> Engine for OverLog<T> {
                 row.event_time.to_be_bytes().as_slice(),
                 &place.to_be_bytes(),
                 &(length as u32).to_be_bytes(),
-            ];
+            ]
+            .concat();
             place += length as u64;
             let is_newer = match known {
                 Some(known) => row.event_time > event_time_of(known)?,
                 None => true,
             };
-            Ok(is_newer.then(|| entry.concat()))
+            Ok(is_newer.then_some(entry))
         })
     }
 

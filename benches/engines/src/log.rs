@@ -107,17 +107,19 @@ pub fn run(workload: &Workload) -> Result<()> {
 }
 
 fn measure_candidate(candidate: &Candidate, workload: &Workload) -> Result<Figures> {
-    let folder = tempfile::tempdir_in(&workload.folder)?;
-    let mut figures = process::run("log", "append", candidate.name, folder.path(), workload)?;
-    process::run_and_kill("log", "write", candidate.name, folder.path(), workload)?;
+    let temporary = tempfile::tempdir_in(&workload.folder)?;
+    let folder = temporary.path().join("engine");
+    std::fs::create_dir(&folder)?;
+    let mut figures = process::run("log", "append", candidate.name, &folder, workload)?;
+    process::run_and_kill("log", "write", candidate.name, &folder, workload)?;
     figures.extend(process::run(
         "log",
         "reopen",
         candidate.name,
-        folder.path(),
+        &folder,
         workload,
     )?);
-    folder.close()?;
+    temporary.close()?;
     Ok(figures)
 }
 
@@ -214,6 +216,7 @@ fn check_after_kill(engine: &dyn Engine, folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Beside the engine's folder, where the engine does not see it.
 fn acknowledged_path(folder: &Path) -> std::path::PathBuf {
     folder.with_extension("acknowledged")
 }

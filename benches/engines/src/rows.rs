@@ -82,13 +82,13 @@ const CANDIDATES: [Candidate; 7] = [
     },
     Candidate {
         name: "heed-index",
-        title: "heed 0.23 (LMDB) as index over a value log",
+        title: "heed 0.23 (LMDB) as index over a value log (without compaction)",
         open: indexed::open_heed,
         durable: true,
     },
     Candidate {
         name: "redb-index",
-        title: "redb 4.5 as index over a value log",
+        title: "redb 4.5 as index over a value log (without compaction)",
         open: indexed::open_redb,
         durable: true,
     },
@@ -145,29 +145,33 @@ pub fn run(workload: &Workload) -> Result<()> {
 }
 
 fn measure_candidate(candidate: &Candidate, workload: &Workload) -> Result<Figures> {
-    let folder = tempfile::tempdir_in(&workload.folder)?;
-    let mut figures = process::run("rows", "load", candidate.name, folder.path(), workload)?;
+    let temporary = tempfile::tempdir_in(&workload.folder)?;
+    let folder = temporary.path().join("engine");
+    std::fs::create_dir(&folder)?;
+    let mut figures = process::run("rows", "load", candidate.name, &folder, workload)?;
     if candidate.durable {
-        process::run_and_kill("rows", "write", candidate.name, folder.path(), workload)?;
+        process::run_and_kill("rows", "write", candidate.name, &folder, workload)?;
         figures.extend(process::run(
             "rows",
             "reopen",
             candidate.name,
-            folder.path(),
+            &folder,
             workload,
         )?);
     }
-    folder.close()?;
+    temporary.close()?;
     if candidate.durable {
-        let folder = tempfile::tempdir_in(&workload.folder)?;
+        let temporary = tempfile::tempdir_in(&workload.folder)?;
+        let folder = temporary.path().join("engine");
+        std::fs::create_dir(&folder)?;
         figures.extend(process::run(
             "rows",
             "space",
             candidate.name,
-            folder.path(),
+            &folder,
             workload,
         )?);
-        folder.close()?;
+        temporary.close()?;
     }
     Ok(figures)
 }
@@ -301,6 +305,7 @@ fn check_after_kill(engine: &dyn Engine, folder: &Path, workload: &Workload) -> 
     Ok(())
 }
 
+/// Beside the engine's folder, where the engine does not see it.
 fn acknowledged_path(folder: &Path) -> std::path::PathBuf {
     folder.with_extension("acknowledged")
 }

@@ -102,10 +102,6 @@ fuzz: ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (needs nightly an
 	    CARGO_TARGET_DIR=$(CACHE)/fuzz cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
-.PHONY: bench-engines
-bench-engines: setup ## compare engines for the embedded stores
-	CARGO_TARGET_DIR=$(CACHE)/engines cargo run --release --manifest-path benches/engines/Cargo.toml -- $(ARGS)
-
 bench-%: build ## measure one thing: benches/bench-NAME; the result is kept in benches/results
 	VENV_PYTHON=$(VENV_PYTHON) benches/record $*
 

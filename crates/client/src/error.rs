@@ -43,6 +43,7 @@ pub enum Error {
         seconds: f64,
         state: String,
     },
+    /// Lists the first 1,000 at most.
     #[error("{} of the rows inserted into `{group}` were quarantined; the first: {}", records.len(), first_reason(.records))]
     Quarantined {
         group: FeatureGroupId,

@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
-use twinfold_model::{EventTime, FeatureGroupId, Operation, PartitionId};
+use twinfold_model::{
+    EventTime, FeatureGroup, FeatureGroupId, Operation, PartitionId, ResourceState,
+};
 use twinfold_store_topic::{Append, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
@@ -40,10 +42,8 @@ impl Writer {
         now: EventTime,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
-        let rows = check(&batches, |batch, first_row| {
-            record::coerce(batch, &definition.group, first_row)
-        })?;
+        let definition = self.writable(id).await?;
+        let rows = check(&definition, batches, record::coerce).await?;
         let headers = Headers {
             operation: Operation::Upsert,
             ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
@@ -60,16 +60,25 @@ impl Writer {
         keys: Vec<RecordBatch>,
         at: EventTime,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
-        let rows = check(&keys, |batch, first_row| {
-            record::coerce_keys(batch, &definition.group, first_row)
-        })?;
+        let definition = self.writable(id).await?;
+        let rows = check(&definition, keys, record::coerce_keys).await?;
         let headers = Headers {
             operation: Operation::Delete,
             ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
             event_time: Some(at),
         };
         self.append(&definition, rows, headers, &|_| ()).await
+    }
+
+    async fn writable(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let definition = self.definitions.group(id).await?;
+        if definition.state == ResourceState::Deleting {
+            return Err(Error::NotReady {
+                group: id.to_string(),
+                reason: "it is being deleted".to_owned(),
+            });
+        }
+        Ok(definition)
     }
 
     async fn append(
@@ -87,7 +96,13 @@ impl Writer {
         for batch in batches {
             for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
                 let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));
-                let appends = slices.encode(&slice)?;
+                let encoding = tokio::task::spawn_blocking(move || {
+                    let appends = slices.encode(&slice);
+                    (slices, appends)
+                });
+                let (slices_back, appends) = encoding.await.map_err(thread_failed)?;
+                slices = slices_back;
+                let appends = appends?;
                 let appended = self
                     .topics
                     .append(&topic, appends)
@@ -105,21 +120,34 @@ impl Writer {
 }
 
 fn log_failed(error: twinfold_store_topic::Error) -> Error {
-    Error::dependency("topic", error)
+    match error {
+        twinfold_store_topic::Error::Closed => Error::Closed,
+        other => Error::dependency("topic", other),
+    }
 }
 
-/// Applies `coerce` to every batch, with row numbers that count through all of them.
-fn check(
-    batches: &[RecordBatch],
-    coerce: impl Fn(&RecordBatch, u64) -> twinfold_model::Result<RecordBatch>,
+/// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the
+/// threads that wait for I/O: a large dataframe takes seconds.
+async fn check(
+    definition: &Arc<GroupDefinition>,
+    batches: Vec<RecordBatch>,
+    coerce: fn(&RecordBatch, &FeatureGroup, u64) -> twinfold_model::Result<RecordBatch>,
 ) -> Result<Vec<RecordBatch>> {
-    let mut first_row = 0;
-    let mut checked = Vec::with_capacity(batches.len());
-    for batch in batches {
-        checked.push(coerce(batch, first_row)?);
-        first_row += batch.num_rows() as u64;
-    }
-    Ok(checked)
+    let definition = Arc::clone(definition);
+    let checking = tokio::task::spawn_blocking(move || {
+        let mut first_row = 0;
+        let mut checked = Vec::with_capacity(batches.len());
+        for batch in batches {
+            checked.push(coerce(&batch, &definition.group, first_row)?);
+            first_row += batch.num_rows() as u64;
+        }
+        Ok(checked)
+    });
+    checking.await.map_err(thread_failed)?
+}
+
+fn thread_failed(error: tokio::task::JoinError) -> Error {
+    Error::Internal(format!("a thread of an insert ended early: {error}"))
 }
 
 /// Turns slices of rows into blocks per partition.

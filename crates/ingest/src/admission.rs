@@ -13,6 +13,9 @@ use twinfold_wire::record::{self, Defect, Inspector};
 
 use crate::plan::{Batch, Row};
 
+/// Schemas learnt for one fetch: more are not a group's writers but noise.
+const LEARN_SCHEMAS_MAX: usize = 64;
+
 /// How to check the records of one writer schema.
 #[derive(Debug)]
 enum Check {
@@ -68,7 +71,8 @@ impl Admission {
         self.checks.insert(id, check);
     }
 
-    /// The schema ids that records name and this does not know yet.
+    /// The schema ids that records name and this does not know yet, at most [`LEARN_SCHEMAS_MAX`];
+    /// records of further ones are quarantined as unknown.
     pub fn unknown_schemas(&self, batches: &[RecordBatch]) -> Vec<SchemaId> {
         let mut unknown = Vec::new();
         let records = batches.iter().flat_map(|batch| &batch.records);
@@ -77,6 +81,9 @@ impl Admission {
         for (id, _) in records.filter_map(|record| record::parse_frame(&record.value).ok()) {
             if last != Some(id) && !self.knows(id) && !unknown.contains(&id) {
                 unknown.push(id);
+                if unknown.len() == LEARN_SCHEMAS_MAX {
+                    break;
+                }
             }
             last = Some(id);
         }
@@ -178,6 +185,9 @@ impl Admission {
         defect: &Defect,
         now: EventTime,
     ) -> QuarantinedRecord {
+        let mut headers = batch.headers.clone();
+        // Replayed later, the record must not become newer than it is.
+        headers.event_time.get_or_insert(batch.appended_at);
         QuarantinedRecord {
             group: self.group.id().clone(),
             position: Position {
@@ -186,7 +196,7 @@ impl Admission {
             },
             key: record.key.to_vec(),
             value: record.value.to_vec(),
-            headers: batch.headers.encode().to_vec(),
+            headers: headers.encode().to_vec(),
             code: defect.code().to_owned(),
             reason: defect.to_string(),
             quarantined_at: now,

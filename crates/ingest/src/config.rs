@@ -11,19 +11,19 @@ pub struct Config {
     pub batch_bytes_max: usize,
     pub batch_age_ms_max: u64,
     pub batch_idle_ms_max: u64,
-    pub future_skew_ms_max: u64,
     pub commit_interval_ms: u64,
     pub retry_backoff_ms_max: u64,
 }
 
 impl Config {
-    pub fn limits(&self) -> Limits {
+    /// `future_skew_ms_max` is one setting of the whole platform: materializers must judge alike.
+    pub fn limits(&self, future_skew_ms_max: u64) -> Limits {
         Limits {
             batch_rows_max: self.batch_rows_max,
             batch_bytes_max: self.batch_bytes_max,
             batch_age_ms_max: self.batch_age_ms_max,
             batch_idle_ms_max: self.batch_idle_ms_max,
-            future_skew_max: Duration::from_millis(self.future_skew_ms_max),
+            future_skew_max: Duration::from_millis(future_skew_ms_max),
             commit_interval_ms: self.commit_interval_ms,
             retry_backoff_ms_max: self.retry_backoff_ms_max,
         }

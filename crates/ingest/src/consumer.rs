@@ -5,7 +5,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use twinfold_client::{Definitions, GroupDefinition};
-use twinfold_model::{EventTime, FeatureGroupId, PartitionId, Positions};
+use twinfold_model::{EventTime, FeatureGroupId, PartitionId, Positions, ResourceState};
 use twinfold_service_kit::Clock;
 use twinfold_store_topic::{Event, FetchLimits, RecordBatch, Subscription, TopicStore};
 
@@ -45,10 +45,12 @@ impl Consumer {
     /// Consumes until told to stop, then writes what is buffered, makes it durable, commits and leaves.
     pub async fn run(&self, sink: &mut dyn Sink, shutdown: CancellationToken) -> Result<()> {
         let definition = self.definitions.group(&self.group).await?;
-        sink.define(&definition).await?;
+        // First, because it fails when the topic is gone: a sink must not make a dropped table again.
         let topic = self.group.resource_name();
+        let subscription = self.topics.subscribe(&topic, self.name).await?;
+        sink.define(&definition).await?;
         let mut run = Run {
-            subscription: self.topics.subscribe(&topic, self.name).await?,
+            subscription,
             admission: self.admission(&definition),
             consumer: self,
             sink,
@@ -61,8 +63,19 @@ impl Consumer {
         while !shutdown.is_cancelled() {
             run.step(&shutdown).await?;
         }
+        if self.is_gone().await {
+            // What is left belongs to stores that are being removed, or were made again since.
+            return Ok(());
+        }
         run.write(&shutdown).await?;
         run.commit().await
+    }
+
+    async fn is_gone(&self) -> bool {
+        match self.definitions.group(&self.group).await {
+            Ok(definition) => definition.state == ResourceState::Deleting,
+            Err(error) => matches!(error, twinfold_client::Error::NotFound { .. }),
+        }
     }
 
     fn admission(&self, definition: &GroupDefinition) -> Arc<Admission> {
@@ -102,7 +115,15 @@ impl Run<'_> {
         if self.buffer.is_due(now_us) {
             self.write(shutdown).await?;
         }
-        if self.written != self.committed && now_us >= self.commit_due_us {
+        // A clock that was set back makes a commit due at once instead of long after.
+        let wait_us = self.commit_due_us.saturating_sub(now_us);
+        let interval_us = self
+            .consumer
+            .limits
+            .commit_interval_ms
+            .saturating_mul(1_000);
+        let is_commit_due = wait_us <= 0 || wait_us.unsigned_abs() > interval_us;
+        if self.written != self.committed && is_commit_due {
             self.commit().await?;
         }
         Ok(())

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 use twinfold_client::Definitions;
 use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
 use crate::plan::{self, Limits};
-use crate::{Consumer, Result, SinkFactory, Statuses};
+use crate::{Consumer, Result, SinkFactory, Status, Statuses};
 
 /// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
 pub struct Supervisor {
@@ -31,11 +31,25 @@ impl Supervisor {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let mut changes = self.definitions.changes();
         let mut running: HashMap<FeatureGroupId, Task> = HashMap::new();
+        let mut failures = 0;
         loop {
             changes.mark_unchanged();
-            self.adjust(&mut running).await?;
+            // A registry that does not answer for a while is no reason to stop what runs.
+            let pause = match self.adjust(&mut running).await {
+                Ok(()) => {
+                    failures = 0;
+                    None
+                }
+                Err(error) if error.retry() => {
+                    failures += 1;
+                    warn!(consumer = self.name, %error, "definitions cannot be read, trying again");
+                    Some(plan::backoff(failures, &self.limits))
+                }
+                Err(error) => return Err(error.into()),
+            };
             tokio::select! {
                 () = shutdown.cancelled() => break,
+                () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
                 changed = changes.changed() => if changed.is_err() { break },
             }
         }
@@ -49,7 +63,10 @@ impl Supervisor {
     }
 
     /// Starts what should run and does not; stops what runs and should not.
-    async fn adjust(&self, running: &mut HashMap<FeatureGroupId, Task>) -> Result<()> {
+    async fn adjust(
+        &self,
+        running: &mut HashMap<FeatureGroupId, Task>,
+    ) -> twinfold_client::Result<()> {
         let definitions = self.definitions.groups().await?;
         let wanted: Vec<FeatureGroupId> = definitions
             .iter()
@@ -65,13 +82,18 @@ impl Supervisor {
             definition.is_none_or(|definition| definition.state == ResourceState::Deleting)
         };
         let stopping: Vec<FeatureGroupId> = running.keys().filter(|id| gone(id)).cloned().collect();
-        for id in stopping {
-            if let Some(task) = running.remove(&id) {
-                task.cancel();
-                task.ended().await;
-                self.statuses.forget(&id);
-                info!(consumer = self.name, group = %id, "stopped");
-            }
+        let stopping: Vec<_> = stopping
+            .iter()
+            .filter_map(|id| running.remove_entry(id))
+            .collect();
+        for (id, task) in &stopping {
+            task.cancel();
+            // Before it ends: a group of the same name must not inherit its positions.
+            self.statuses.forget(id);
+        }
+        for (id, task) in stopping {
+            task.ended().await;
+            info!(consumer = self.name, group = %id, "stopped");
         }
         for id in wanted {
             if let Entry::Vacant(entry) = running.entry(id) {
@@ -104,10 +126,15 @@ impl Supervisor {
 /// A loop that ends with an error is started again: another group must not suffer for it, and a
 /// restart goes on from committed positions.
 async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
-    for attempt in 1.. {
+    let mut attempt = 0;
+    loop {
+        // Positions that were true for another life of the group must not be taken for this one's.
+        consumer.status.send_replace(Status::default());
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
+        let made_progress = !consumer.status.borrow().positions.is_empty();
+        attempt = if made_progress { 1 } else { attempt + 1 };
         error!(consumer = consumer.name, group = %consumer.group, attempt, %error, "stopped by an error");
         consumer
             .status
@@ -129,6 +156,9 @@ async fn run_once(
     shutdown: CancellationToken,
 ) -> Result<()> {
     let definition = consumer.definitions.group(&consumer.group).await?;
+    if definition.state == ResourceState::Deleting {
+        return Ok(());
+    }
     let mut sink = sinks.open(&definition).await?;
     consumer.run(sink.as_mut(), shutdown).await
 }

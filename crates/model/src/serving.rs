@@ -44,6 +44,6 @@ pub struct GroupPresence {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureVector {
     pub values: Vec<Value>,
-    /// One per group of the query, the left one first.
+    /// One per group that the vector takes features from, in the order of the query.
     pub groups: Vec<GroupPresence>,
 }

@@ -59,7 +59,10 @@ impl Value {
             (Self::Int(v), T::BigInt) => Self::BigInt(v.into()),
             (Self::Int(v), T::Double) => Self::Double(v.into()),
             (Self::Float(v), T::Double) => Self::Double(v.into()),
-            (Self::Date(v), T::Timestamp) => Self::Timestamp(i64::from(v) * DAY_US),
+            (Self::Date(v), T::Timestamp) => {
+                let micros = i64::from(v).checked_mul(DAY_US);
+                Self::Timestamp(micros.ok_or_else(|| mismatch(&Self::Date(v)))?)
+            }
             (Self::BigInt(v), T::Int) => {
                 Self::Int(i32::try_from(v).map_err(|_| mismatch(&Self::BigInt(v)))?)
             }

@@ -12,8 +12,8 @@ pub enum Operation {
 /// The total order that decides which record of a key is the newest.
 ///
 /// Greatest event time first. At equal event time a delete beats a row, because it hides every row
-/// with event time ≤ its own; between equals of the same operation the later offset wins. A key
-/// lives in one partition, so offsets of its records are comparable.
+/// with event time ≤ its own; between equals of the same operation the later offset wins. Producers
+/// choose the partition by the key, so offsets of its records are comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowVersion {
     // The order of the fields is the order of comparison.

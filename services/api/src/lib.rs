@@ -10,3 +10,10 @@ mod vectors;
 pub use plan::{GroupPlan, ServingPlan};
 pub use scan::scan;
 pub use vectors::Vectors;
+
+fn store_failed(error: twinfold_store_online::Error) -> twinfold_client::Error {
+    match error {
+        twinfold_store_online::Error::Closed => twinfold_client::Error::Closed,
+        other => twinfold_client::Error::dependency("online store", other),
+    }
+}

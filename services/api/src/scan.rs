@@ -9,6 +9,8 @@ use twinfold_store_online::{OnlineStore, StoredRow};
 use twinfold_wire::record::{self, Decoder};
 use twinfold_wire::row::ValueView;
 
+use crate::store_failed;
+
 /// Rows per batch of a scan.
 const PAGE_ROWS_MAX: usize = 8_192;
 
@@ -63,7 +65,7 @@ impl Scan {
             .store
             .scan(&table, self.cursor.take(), PAGE_ROWS_MAX)
             .await;
-        let page = page.map_err(|error| Error::dependency("online store", error))?;
+        let page = page.map_err(store_failed)?;
         self.ended = page.cursor.is_none();
         self.cursor = page.cursor;
         let ttl = self.definition.group.ttl();

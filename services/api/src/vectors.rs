@@ -13,7 +13,7 @@ use twinfold_service_kit::Clock;
 use twinfold_store_online::{OnlineStore, StoredRow};
 use twinfold_wire::row::{Projection, ValueView};
 
-use crate::{GroupPlan, ServingPlan};
+use crate::{GroupPlan, ServingPlan, store_failed};
 
 /// Reads vectors through one plan.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Vectors {
         }
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         let found = self.store.read(&group.table, &keys).await;
-        let found = found.map_err(|error| Error::dependency("online store", error))?;
+        let found = found.map_err(store_failed)?;
         let mut rows = vec![None; entries.len()];
         for (index, row) in rows_asked.into_iter().zip(found) {
             rows[index] = row;

@@ -28,6 +28,7 @@ pub struct PlatformConfig {
 pub struct TopicConfig {
     pub partitions: u32,
     pub retention_hours: u64,
+    pub future_skew_ms_max: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

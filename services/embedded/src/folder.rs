@@ -66,10 +66,6 @@ impl Folder {
     pub fn metadata_url(&self) -> String {
         format!("sqlite://{}", self.root.join("metadata.sqlite").display())
     }
-
-    pub fn datasets(&self) -> PathBuf {
-        self.root.join("datasets")
-    }
 }
 
 fn check_format(root: &Path) -> Result<()> {
@@ -98,9 +94,12 @@ fn check_format(root: &Path) -> Result<()> {
 }
 
 fn write_format(path: &Path) -> io::Result<()> {
-    let mut file = File::create(path)?;
+    // Renamed when complete: a crash in between must not leave a file that cannot be read.
+    let unfinished = path.with_extension("unfinished");
+    let mut file = File::create(&unfinished)?;
     writeln!(file, "{FORMAT}")?;
-    file.sync_all()
+    file.sync_all()?;
+    fs::rename(unfinished, path)
 }
 
 fn failed(path: &Path, error: io::Error) -> Error {

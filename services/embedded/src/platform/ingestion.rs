@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 use twinfold_client::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
-use twinfold_ingest::Status;
+use twinfold_ingest::{Status, Statuses};
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_wire::record::Headers;
@@ -46,16 +46,14 @@ impl Ingestion for EmbeddedPlatform {
         let definition = self.definition(&receipt.group).await?;
         let mut stores = Vec::new();
         if target.online && definition.group.online_enabled() {
-            stores.push(("online", self.online_statuses.watch(&receipt.group)));
+            stores.push(("online", &self.online_statuses));
         }
         if target.offline {
-            stores.push(("offline", self.offline_statuses.watch(&receipt.group)));
+            stores.push(("offline", &self.offline_statuses));
         }
         let passed = async {
-            for (_, status) in &mut stores {
-                let covered = |status: &Status| status.positions.covers(&receipt.end);
-                // The sender lives as long as the platform; if it is gone so are we.
-                status.wait_for(covered).await.map_err(|_| Error::Closed)?;
+            for (_, statuses) in &stores {
+                self.wait_for(statuses, receipt).await?;
             }
             Ok::<(), Error>(())
         };
@@ -105,6 +103,7 @@ impl Ingestion for EmbeddedPlatform {
 
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
         self.check_open()?;
+        let _one_at_a_time = self.replaying.lock().await;
         self.definition(group).await?;
         let mut receipt = Receipt::new(group.clone(), [0; 16]);
         let mut after = None;
@@ -131,6 +130,18 @@ impl Ingestion for EmbeddedPlatform {
 }
 
 impl EmbeddedPlatform {
+    async fn wait_for(&self, statuses: &Statuses, receipt: &Receipt) -> Result<()> {
+        let covered = |status: &Status| status.positions.covers(&receipt.end);
+        loop {
+            let mut status = statuses.watch(&receipt.group);
+            if status.wait_for(covered).await.is_ok() {
+                return Ok(());
+            }
+            // Its loop was forgotten: the group is gone, which this says, or was made again.
+            self.definition(&receipt.group).await?;
+        }
+    }
+
     async fn replay_page(
         &self,
         group: &FeatureGroupId,
@@ -156,7 +167,7 @@ impl EmbeddedPlatform {
         marked.map_err(registry_failed)
     }
 
-    /// The quarantined records of one ingestion.
+    /// The quarantined records of one ingestion, at most a page of them: each holds its bytes.
     async fn quarantined_of(&self, receipt: &Receipt) -> Result<Vec<QuarantinedRecord>> {
         let mut found = Vec::new();
         for (partition, end) in receipt.end.iter() {
@@ -174,6 +185,9 @@ impl EmbeddedPlatform {
                     after = Some(record.position);
                     if belongs_to(&record, receipt) {
                         found.push(record);
+                    }
+                    if found.len() == QUARANTINE_PAGE_ROWS {
+                        return Ok(found);
                     }
                 }
                 if !full {
@@ -225,13 +239,10 @@ fn as_append(record: &QuarantinedRecord) -> Result<Append> {
     })
 }
 
-fn timed_out(
-    stores: &[(&'static str, watch::Receiver<Status>)],
-    receipt: &Receipt,
-    timeout: Duration,
-) -> Error {
+fn timed_out(stores: &[(&'static str, &Statuses)], receipt: &Receipt, timeout: Duration) -> Error {
     let mut state = Vec::new();
-    for (store, status) in stores {
+    for (store, statuses) in stores {
+        let status = statuses.watch(&receipt.group);
         let status = status.borrow();
         let behind = receipt
             .end

@@ -13,14 +13,16 @@ use twinfold_model::{EventTime, FeatureGroupId, ProjectName};
 use twinfold_offlinefs::OfflineSinks;
 use twinfold_onlinefs::OnlineSinks;
 use twinfold_registry::{Registry, Stores};
-use twinfold_service_kit::{Clock, TaskGroup};
+use twinfold_service_kit::{Clock, TaskError, TaskGroup};
 use twinfold_store_metadata::MetadataStore;
 use twinfold_store_offline::OfflineStore;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
 use crate::definitions::RegistryDefinitions;
-use crate::failure::{offline_failed, online_failed, registry_failed, topic_failed};
+use crate::failure::{
+    metadata_failed, offline_failed, online_failed, registry_failed, topic_failed,
+};
 use crate::folder::Folder;
 use crate::{Config, Options};
 
@@ -48,7 +50,12 @@ pub struct EmbeddedPlatform {
     /// Ends in the written order: the materializers first, the registry's loop last.
     materializers: TaskGroup,
     reconciling: TaskGroup,
+    /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
+    /// True when closing has ended; held while it goes on, so that every caller returns after it.
+    released: tokio::sync::Mutex<bool>,
+    /// One replay at a time, or a record could be appended twice.
+    replaying: tokio::sync::Mutex<()>,
     folder: Folder,
 }
 
@@ -59,7 +66,7 @@ impl EmbeddedPlatform {
         let project = ProjectName::new(config.platform.project.as_str())?;
         let folder = Folder::open(folder)?;
         let metadata = twinfold_store_metadata::open(&folder.metadata_url()).await;
-        let metadata = metadata.map_err(crate::failure::metadata_failed)?;
+        let metadata = metadata.map_err(metadata_failed)?;
         let topics = twinfold_store_topic::open(&folder.topic_url())
             .await
             .map_err(topic_failed)?;
@@ -96,6 +103,8 @@ impl EmbeddedPlatform {
             materializers: TaskGroup::new(Handle::current()),
             reconciling: TaskGroup::new(Handle::current()),
             closed: AtomicBool::new(false),
+            released: tokio::sync::Mutex::new(false),
+            replaying: tokio::sync::Mutex::new(()),
             folder,
         };
         platform.start();
@@ -138,7 +147,7 @@ impl EmbeddedPlatform {
             topics: Arc::clone(&self.topics),
             definitions: Arc::clone(&self.definitions),
             sinks,
-            limits: config.limits(),
+            limits: config.limits(self.config.topic.future_skew_ms_max),
             clock: Arc::clone(&self.clock),
             statuses: statuses.clone(),
             tasks: self.materializers.clone(),
@@ -179,22 +188,30 @@ impl Platform for EmbeddedPlatform {
     /// In order: take nothing more in, let the materializers write and commit what they hold, stop the
     /// registry's loop, close the stores that they wrote to.
     async fn close(&self) -> Result<()> {
-        if self.closed.swap(true, Ordering::SeqCst) {
+        self.closed.store(true, Ordering::SeqCst);
+        let mut released = self.released.lock().await;
+        if *released {
             return Ok(());
         }
         let deadline = Duration::from_millis(self.config.platform.shutdown_ms_max);
-        let materializers = self.materializers.shutdown(deadline).await;
-        let reconciling = self.reconciling.shutdown(deadline).await;
-        self.topics.close().await.map_err(topic_failed)?;
-        self.online.close().await.map_err(online_failed)?;
-        self.metadata
-            .close()
-            .await
-            .map_err(crate::failure::metadata_failed)?;
+        let task_failed = |failure: TaskError| Error::Internal(failure.to_string());
+        // Whatever fails, the rest is released; the first failure is told.
+        let outcomes = [
+            self.materializers
+                .shutdown(deadline)
+                .await
+                .map_err(task_failed),
+            self.reconciling
+                .shutdown(deadline)
+                .await
+                .map_err(task_failed),
+            self.topics.close().await.map_err(topic_failed),
+            self.online.close().await.map_err(online_failed),
+            self.metadata.close().await.map_err(metadata_failed),
+        ];
         self.folder.release();
+        *released = true;
         info!(url = self.url, "platform closed");
-        materializers
-            .and(reconciling)
-            .map_err(|failure| Error::Internal(failure.to_string()))
+        outcomes.into_iter().collect()
     }
 }

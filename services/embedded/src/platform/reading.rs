@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use tracing::warn;
 use twinfold_client::{BatchStream, DatasetCheck, Error, ReadRequest, Reading, Result, Spine};
 use twinfold_model::{
-    AsOf, Commit, DatasetSpec, EventTime, FeatureGroup, FeatureGroupId, PinnedTable, Query,
-    SchemaId, TrainingDataset,
+    AsOf, Commit, DatasetSpec, EventTime, FeatureGroup, FeatureGroupId, FeatureType, PinnedTable,
+    Query, SchemaId, TrainingDataset,
 };
 use twinfold_training::{
     Options, Plan, Rows, Source, SpineSchema, WHOLE_SPLIT, digest_files, digest_rows, execute,
@@ -55,37 +56,18 @@ impl Reading for EmbeddedPlatform {
         let (spec, query) = resolved.map_err(registry_failed)?;
         let sources = self.sources(&query, &[]).await?;
         let features = plan(&query, &sources, None)?.features();
-        let reserved =
-            self.registry
-                .reserve_training_dataset(&self.project, spec.name.as_str(), spec.version);
+        let name = spec.name.to_string();
+        let reserved = self
+            .registry
+            .reserve_training_dataset(&self.project, &name, spec.version);
         let version = reserved.await.map_err(registry_failed)?;
-        let location = format!("{}_{version}", spec.name);
-        let options = self.options(spec.event_time_start, spec.event_time_end);
-        let rows = run(&query, &sources, None, &options).await?;
-        let written = write_dataset(rows, &spec, &self.folder.datasets().join(&location)).await;
-        let written = written.map_err(training_failed)?;
-        let pin = |source: &Source| PinnedTable {
-            group: source.group.id().clone(),
-            commit: source.snapshot.commit,
-        };
-        let dataset = TrainingDataset {
-            project: self.project.clone(),
-            name: spec.name.clone(),
-            version,
-            pins: sources.iter().map(pin).collect(),
-            features,
-            rows: written.rows,
-            location: format!("datasets/{location}"),
-            digest: written.digest,
-            created_at: self.now(),
-            query,
-            spec,
-        };
-        self.registry
-            .put_training_dataset(&dataset)
-            .await
-            .map_err(registry_failed)?;
-        Ok(dataset)
+        let made = self
+            .make_dataset(spec, query, &sources, features, version)
+            .await;
+        if made.is_err() {
+            self.give_up_dataset(&name, version).await;
+        }
+        made
     }
 
     async fn dataset(&self, name: &str, version: Option<u32>) -> Result<TrainingDataset> {
@@ -172,6 +154,59 @@ impl Reading for EmbeddedPlatform {
 }
 
 impl EmbeddedPlatform {
+    /// Runs the query, writes the files and stores what they are.
+    async fn make_dataset(
+        &self,
+        spec: DatasetSpec,
+        query: Query,
+        sources: &[Source],
+        features: Vec<(String, FeatureType)>,
+        version: u32,
+    ) -> Result<TrainingDataset> {
+        let options = self.options(spec.event_time_start, spec.event_time_end);
+        let rows = run(&query, sources, None, &options).await?;
+        let location = dataset_location(spec.name.as_str(), version);
+        let written = write_dataset(rows, &spec, &self.folder.root().join(&location)).await;
+        let written = written.map_err(training_failed)?;
+        let pin = |source: &Source| PinnedTable {
+            group: source.group.id().clone(),
+            commit: source.snapshot.commit,
+        };
+        let dataset = TrainingDataset {
+            project: self.project.clone(),
+            name: spec.name.clone(),
+            version,
+            pins: sources.iter().map(pin).collect(),
+            features,
+            rows: written.rows,
+            location,
+            digest: written.digest,
+            created_at: self.now(),
+            query,
+            spec,
+        };
+        let stored = self.registry.put_training_dataset(&dataset).await;
+        stored.map_err(registry_failed)?;
+        Ok(dataset)
+    }
+
+    /// Removes what a dataset that failed has left. The caller hears of the first failure, not of these.
+    async fn give_up_dataset(&self, name: &str, version: u32) {
+        let folder = self.folder.root().join(dataset_location(name, version));
+        match tokio::fs::remove_dir_all(&folder).await {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                warn!(folder = %folder.display(), %error, "files of a failed dataset stay");
+            }
+            _ => {}
+        }
+        let released = self
+            .registry
+            .delete_training_dataset(&self.project, name, version);
+        if let Err(error) = released.await {
+            warn!(dataset = name, version, %error, "a reserved version stays taken");
+        }
+    }
+
     pub(super) async fn stored_dataset(
         &self,
         name: &str,
@@ -241,6 +276,11 @@ impl EmbeddedPlatform {
         }
         Ok(sources)
     }
+}
+
+/// Below the platform's folder.
+fn dataset_location(name: &str, version: u32) -> String {
+    format!("datasets/{name}_{version}")
 }
 
 fn plan(query: &Query, sources: &[Source], spine: Option<&Spine>) -> Result<Plan> {

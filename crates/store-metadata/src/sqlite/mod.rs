@@ -3,6 +3,7 @@
 mod changes;
 mod feature_groups;
 mod feature_views;
+mod migrations;
 mod quarantine;
 mod schemas;
 mod training_datasets;
@@ -12,7 +13,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -20,8 +20,6 @@ use sqlx::sqlite::{
 use sqlx::{Sqlite, Transaction};
 
 use crate::{Error, Result};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations/sqlite");
 
 const READERS_MAX: u32 = 4;
 /// How long to wait for another process that writes the same file.
@@ -54,7 +52,7 @@ impl SqliteMetadata {
                 path: path.to_owned(),
                 source,
             })?;
-        if let Err(error) = migrate(&writer, path).await {
+        if let Err(error) = migrations::run(&writer, path).await {
             writer.close().await;
             return Err(error);
         }
@@ -83,31 +81,6 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .max_connections(connections_max)
         .idle_timeout(None)
         .max_lifetime(None)
-}
-
-async fn migrate(writer: &SqlitePool, path: &Path) -> Result<()> {
-    let supported = MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or_default();
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-            .fetch_one(writer)
-            .await?;
-    if tables > 0 {
-        let found: Option<i64> = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations")
-            .fetch_one(writer)
-            .await?;
-        if let Some(found) = found.filter(|found| *found > supported) {
-            return Err(Error::NewerFormat {
-                path: path.to_owned(),
-                found,
-                supported,
-            });
-        }
-    }
-    Ok(MIGRATIONS.run(writer).await?)
 }
 
 fn to_json<B: Serialize>(body: &B) -> String {

@@ -6,4 +6,4 @@ mod deployment;
 mod look;
 
 pub use deployment::Deployment;
-pub use look::{column_i64, history, insert_and_wait, latest, read_all};
+pub use look::{WAIT_MAX, column_i64, history, insert_and_wait, latest, read_all};

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
@@ -56,6 +57,7 @@ pub async fn history(
             joins: Vec::new(),
             filter: None,
         },
+        defaults: BTreeMap::new(),
         spine: None,
         event_time_start: None,
         event_time_end: None,

@@ -50,6 +50,7 @@ impl DatasetIn<'_> {
             version: self.version,
             source,
             labels: self.labels,
+            defaults: BTreeMap::new(),
             format: if self.csv {
                 DatasetFormat::Csv
             } else {

@@ -47,6 +47,14 @@ pub fn arrow(error: &arrow::error::ArrowError) -> PyErr {
     })
 }
 
+/// The source of a dataframe failed while it was read.
+pub fn source(error: &arrow::error::ArrowError) -> PyErr {
+    let message = format!("the dataframe's source failed while it was read: {error}");
+    Python::attach(|py| {
+        build(py, "SourceError", &message, PyDict::new(py)).unwrap_or_else(|failure| failure)
+    })
+}
+
 /// A connection was used in a process that was forked from the one that opened it.
 pub fn after_fork() -> PyErr {
     const MESSAGE: &str = "this connection was opened before the process was forked and belongs to \

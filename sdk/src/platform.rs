@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::vector_reader::VectorReader;
 pub fn open_embedded(py: Python<'_>, path: PathBuf) -> PyResult<Platform> {
     let executor = Executor::new()?;
     let options = twinfold_embedded::Options::from_env().map_err(error::to_python)?;
+    twinfold_embedded::log_to_stderr(&options.config).map_err(error::to_python)?;
     let opened = executor.wait(py, twinfold_embedded::open(&path, options), |_| Ok(()))?;
     let platform = opened.map_err(error::to_python)?;
     let connection = Arc::new(Connection::new(executor, platform));
@@ -67,6 +69,7 @@ fn time(micros: Option<i64>) -> Option<EventTime> {
 
 fn spine(rows: Option<&Bound<'_, Rows>>, event_time: Option<String>) -> Option<Spine> {
     rows.map(|rows| Spine {
+        schema: rows.get().schema(),
         batches: rows.get().batches(),
         event_time,
     })
@@ -272,12 +275,43 @@ impl Platform {
     ) -> PyResult<Rows> {
         let request = ReadRequest {
             query: query::from_python(query, self.inner()?.project())?,
+            defaults: BTreeMap::new(),
             spine: spine(spine_rows, spine_event_time),
             event_time_start: time(start_us),
             event_time_end: time(end_us),
         };
         let platform = self.inner()?;
         let reading = async { Rows::collect(platform.read(request).await?, limit).await };
+        self.connection.wait(py, reading)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one per choice of a read; all by name in Python"
+    )]
+    fn read_view(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        version: u32,
+        spine_rows: Option<&Bound<'_, Rows>>,
+        spine_event_time: Option<String>,
+        start_us: Option<i64>,
+        end_us: Option<i64>,
+    ) -> PyResult<Rows> {
+        let platform = self.inner()?;
+        let spine = spine(spine_rows, spine_event_time);
+        let reading = async {
+            let view = platform.feature_view(name, Some(version)).await?;
+            let request = ReadRequest {
+                query: view.query,
+                defaults: view.defaults,
+                spine,
+                event_time_start: time(start_us),
+                event_time_end: time(end_us),
+            };
+            Rows::collect(platform.read(request).await?, None).await
+        };
         self.connection.wait(py, reading)
     }
 
@@ -291,6 +325,29 @@ impl Platform {
         let id = self.group_id(name, version)?;
         let platform = self.inner()?;
         let reading = async { Rows::collect(platform.read_online(&id).await?, limit).await };
+        self.connection.wait(py, reading)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a commit or a time at both ends; all by name in Python"
+    )]
+    fn read_changes(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        version: u32,
+        start_commit: Option<u64>,
+        start_us: Option<i64>,
+        end_commit: Option<u64>,
+        end_us: Option<i64>,
+    ) -> PyResult<Rows> {
+        let id = self.group_id(name, version)?;
+        let from = query::as_of(start_commit, start_us);
+        let to = query::as_of(end_commit, end_us);
+        let platform = self.inner()?;
+        let reading =
+            async { Rows::collect(platform.read_changes(&id, from, to).await?, None).await };
         self.connection.wait(py, reading)
     }
 

@@ -44,14 +44,20 @@ fn join_from(join: &Bound<'_, PyDict>, project: &str) -> PyResult<Join> {
 
 fn selection_from(selection: &Bound<'_, PyDict>, project: &str) -> PyResult<Selection> {
     let (name, version): (String, u32) = field(selection, "group")?.extract()?;
-    let commit: Option<u64> = field(selection, "as_of_commit")?.extract()?;
-    let time: Option<i64> = field(selection, "as_of_us")?.extract()?;
-    let time = time.map(|micros| AsOf::Time(EventTime::from_micros(micros)));
     Ok(Selection {
         group: group_id(project, &name, version)?,
         features: field(selection, "features")?.extract()?,
-        as_of: commit.map(AsOf::Commit).or(time),
+        as_of: as_of(
+            field(selection, "as_of_commit")?.extract()?,
+            field(selection, "as_of_us")?.extract()?,
+        ),
     })
+}
+
+/// A commit, a time of commit, or neither.
+pub fn as_of(commit: Option<u64>, micros: Option<i64>) -> Option<AsOf> {
+    let time = micros.map(|micros| AsOf::Time(EventTime::from_micros(micros)));
+    commit.map(AsOf::Commit).or(time)
 }
 
 /// The inverse of [`from_python`].

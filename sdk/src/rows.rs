@@ -30,6 +30,10 @@ impl Rows {
         Self { schema, batches }
     }
 
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
     pub fn batches(&self) -> Vec<RecordBatch> {
         self.batches.clone()
     }
@@ -68,9 +72,11 @@ impl Rows {
         let reader = reader.map_err(|failure| error::arrow(&failure))?;
         let schema = reader.schema();
         let batches = py.detach(|| reader.collect::<std::result::Result<Vec<_>, _>>());
+        // The source may be Python code that was interrupted.
+        py.check_signals()?;
         Ok(Self::new(
             schema,
-            batches.map_err(|failure| error::arrow(&failure))?,
+            batches.map_err(|failure| error::source(&failure))?,
         ))
     }
 

@@ -19,15 +19,25 @@ fn decimal_class(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
 /// A Python value as a value of the type `wanted`; exact, except that a `float` feature rounds a
 /// Python float, which knows no smaller size.
 pub fn typed(value: &Bound<'_, PyAny>, feature: &str, wanted: &FeatureType) -> PyResult<Value> {
-    if value.is_none() {
+    if is_null(value)? {
         return Ok(Value::Null);
     }
-    match convert(value, feature, wanted)? {
-        Some(converted) => Ok(converted),
-        // Scalars of numpy and friends hand out the Python value inside.
-        None if is_foreign_scalar(value) => typed(&value.call_method0("item")?, feature, wanted),
-        None => Err(mismatch(value, feature, &wanted.to_string())),
+    let converted = match convert(value, feature, wanted)? {
+        // Scalars of numpy and friends hand out the Python value inside; a few hand out themselves.
+        None if is_foreign_scalar(value) => convert(&value.call_method0("item")?, feature, wanted)?,
+        converted => converted,
+    };
+    converted.ok_or_else(|| mismatch(value, feature, &wanted.to_string()))
+}
+
+/// `None`, and what pandas has for it. Its types are known by name: pandas need not be there.
+fn is_null(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if value.is_none() {
+        return Ok(true);
     }
+    let class = value.get_type();
+    let name = class.name()?;
+    Ok(name == "NAType" || name == "NaTType")
 }
 
 fn is_foreign_scalar(value: &Bound<'_, PyAny>) -> bool {
@@ -71,7 +81,7 @@ fn convert(
             .and_then(|v| i32::try_from(v).ok())
             .map(Value::Int),
         T::BigInt => integer(value).map(Value::BigInt),
-        T::Float => float(value).map(|v| Value::Float(v as f32)),
+        T::Float => single(value).map(Value::Float),
         T::Double => float(value).map(Value::Double),
         T::Decimal { precision, scale } => decimal(value, *scale)?
             .filter(|v| v.unsigned_abs() < 10_u128.pow((*precision).into()))
@@ -82,8 +92,9 @@ fn convert(
         T::String => value
             .cast::<PyString>()
             .ok()
-            .map(|v| v.to_str().map(|text| Value::String(text.to_owned())))
-            .transpose()?,
+            // Lone surrogates are no text.
+            .and_then(|v| v.to_str().ok())
+            .map(|text| Value::String(text.to_owned())),
         T::Binary => binary(value)?.map(Value::Binary),
         T::Date if value.is_instance_of::<PyDateTime>() => None,
         T::Date => value
@@ -103,24 +114,29 @@ fn nested(
     wanted: &FeatureType,
 ) -> PyResult<Option<Value>> {
     use FeatureType as T;
-    let is_text = value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>();
+    // What has an order and is no text: lists, tuples, arrays; not dicts and sets.
+    let is_list = !value.is_instance_of::<PyString>()
+        && !value.is_instance_of::<PyBytes>()
+        && value.hasattr("__getitem__")?
+        && !value.is_instance_of::<PyDict>();
     Ok(match wanted {
-        T::Array(item) if !is_text => {
+        T::Array(item) if is_list => {
             let Ok(items) = value.try_iter() else {
                 return Ok(None);
             };
             let items = items.map(|v| typed(&v?, feature, item));
             Some(Value::Array(items.collect::<PyResult<_>>()?))
         }
-        T::Embedding(length) if !is_text => {
+        T::Embedding(length) if is_list => {
             let Ok(items) = value.try_iter() else {
                 return Ok(None);
             };
-            let items = items
-                .map(|v| v?.extract::<f32>())
-                .collect::<PyResult<Vec<f32>>>();
+            let items = items.map(|v| match typed(&v?, feature, &T::Float)? {
+                Value::Float(v) => Ok(Some(v)),
+                _ => Ok(None),
+            });
+            let items = items.collect::<PyResult<Option<Vec<f32>>>>()?;
             items
-                .ok()
                 .filter(|v| v.len() == *length as usize)
                 .map(Value::Embedding)
         }
@@ -128,9 +144,11 @@ fn nested(
             let Ok(entries) = value.cast::<PyDict>() else {
                 return Ok(None);
             };
-            let entries = entries
-                .iter()
-                .map(|(key, v)| Ok((key.extract()?, typed(&v, feature, item)?)));
+            let entries = entries.iter().map(|(key, v)| {
+                let text = key.extract();
+                let text = text.map_err(|_| mismatch(&key, feature, "strings as keys of a map"))?;
+                Ok((text, typed(&v, feature, item)?))
+            });
             Some(Value::Map(entries.collect::<PyResult<_>>()?))
         }
         T::Struct(fields) => structure(value, feature, fields)?,
@@ -177,6 +195,16 @@ fn float(value: &Bound<'_, PyAny>) -> Option<f64> {
         .map(|v| v as f64)
 }
 
+/// A Python float is rounded; one that is too large for that is refused, and so is an int that would
+/// not stay the same.
+fn single(value: &Bound<'_, PyAny>) -> Option<f32> {
+    let wide = float(value)?;
+    let narrow = wide as f32;
+    let is_float = value.is_instance_of::<PyFloat>();
+    let fits = narrow.is_finite() || !wide.is_finite();
+    (fits && (is_float || f64::from(narrow) == wide)).then_some(narrow)
+}
+
 fn binary(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(Some(bytes.as_bytes().to_vec()));
@@ -186,7 +214,16 @@ fn binary(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
 
 fn timestamp(value: &Bound<'_, PyAny>) -> PyResult<Option<i64>> {
     if let Ok(instant) = value.cast::<PyDateTime>() {
-        return time::micros_of(instant).map(Some);
+        // A Timestamp of pandas is a datetime with nanoseconds, which we would lose.
+        let nanos = match value.getattr_opt("nanosecond")? {
+            Some(nanos) => nanos.extract::<i64>()?,
+            None => 0,
+        };
+        return if nanos == 0 {
+            time::micros_of(instant).map(Some)
+        } else {
+            Ok(None)
+        };
     }
     let day = value.cast::<PyDate>().ok();
     Ok(day.map(|day| i64::from(time::days_of(day)) * 86_400_000_000))
@@ -205,8 +242,9 @@ fn decimal(value: &Bound<'_, PyAny>, scale: u8) -> PyResult<Option<i128>> {
             None => return Ok(None),
         }
     };
-    let shift = i32::from(scale) - found_scale;
-    let Some(factor) = 10_i128.checked_pow(shift.unsigned_abs()) else {
+    let shift = i32::from(scale).checked_sub(found_scale);
+    let factor = shift.and_then(|shift| 10_i128.checked_pow(shift.unsigned_abs()));
+    let (Some(shift), Some(factor)) = (shift, factor) else {
         return Ok(None);
     };
     Ok(if shift >= 0 {
@@ -227,11 +265,19 @@ fn decimal_digits(value: &Bound<'_, PyAny>) -> PyResult<Option<(i128, i32)>> {
     let unscaled = digits.iter().try_fold(0_i128, |number, digit| {
         number.checked_mul(10)?.checked_add(i128::from(*digit))
     });
-    Ok(unscaled.map(|number| (if sign == 1 { -number } else { number }, -exponent)))
+    let signed = unscaled.map(|number| if sign == 1 { -number } else { number });
+    Ok(signed.zip(exponent.checked_neg()))
 }
 
 /// A Python value by its own type, where no feature says which is wanted: constants of filters.
 pub fn natural(value: &Bound<'_, PyAny>, feature: &str) -> PyResult<Value> {
+    if is_foreign_scalar(value) {
+        return plain(&value.call_method0("item")?, feature);
+    }
+    plain(value, feature)
+}
+
+fn plain(value: &Bound<'_, PyAny>, feature: &str) -> PyResult<Value> {
     use FeatureType as T;
     let class = if value.is_instance_of::<PyBool>() {
         T::Boolean
@@ -254,12 +300,10 @@ pub fn natural(value: &Bound<'_, PyAny>, feature: &str) -> PyResult<Value> {
             }),
             None => Err(mismatch(value, feature, "a finite decimal")),
         };
-    } else if is_foreign_scalar(value) {
-        return natural(&value.call_method0("item")?, feature);
     } else {
         T::Binary
     };
-    match value.is_none() {
+    match is_null(value)? {
         true => Ok(Value::Null),
         false => typed(value, feature, &class).map_err(|_| {
             mismatch(

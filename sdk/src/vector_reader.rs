@@ -32,9 +32,8 @@ impl VectorReader {
         py: Python<'_>,
         entries: &[Entry],
         passed: &[Entry],
-        allow_missing: bool,
+        options: VectorOptions,
     ) -> PyResult<Vec<FeatureVector>> {
-        let options = VectorOptions { allow_missing };
         // Asked first: after a fork not even the future may be made.
         self.connection.platform()?;
         let reading = self.reader.vectors(entries, passed, options);
@@ -59,6 +58,14 @@ impl VectorReader {
             list.append(value::to_python(py, v, Some(r#type))?)?;
         }
         Ok(list)
+    }
+}
+
+/// For results that have no place for a presence.
+fn plain(allow_missing: bool) -> VectorOptions {
+    VectorOptions {
+        allow_missing,
+        allow_error: false,
     }
 }
 
@@ -113,9 +120,10 @@ impl VectorReader {
         allow_missing: bool,
     ) -> PyResult<Bound<'py, PyList>> {
         let entries = [self.entry(entry)?];
+        let options = plain(allow_missing);
         let vectors = match passed {
-            None => self.read(py, &entries, &[], allow_missing)?,
-            Some(passed) => self.read(py, &entries, &[self.passed(passed)?], allow_missing)?,
+            None => self.read(py, &entries, &[], options)?,
+            Some(passed) => self.read(py, &entries, &[self.passed(passed)?], options)?,
         };
         self.to_list(py, &vectors[0])
     }
@@ -127,7 +135,7 @@ impl VectorReader {
         passed: Vec<Bound<'py, PyDict>>,
         allow_missing: bool,
     ) -> PyResult<Bound<'py, PyList>> {
-        let vectors = self.read_all(py, &entries, &passed, allow_missing)?;
+        let vectors = self.read_all(py, &entries, &passed, plain(allow_missing))?;
         let lists = vectors.iter().map(|vector| self.to_list(py, vector));
         PyList::new(py, lists.collect::<PyResult<Vec<_>>>()?)
     }
@@ -140,7 +148,11 @@ impl VectorReader {
         passed: Vec<Bound<'py, PyDict>>,
         allow_missing: bool,
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
-        let vectors = self.read_all(py, &entries, &passed, allow_missing)?;
+        let options = VectorOptions {
+            allow_missing,
+            allow_error: true,
+        };
+        let vectors = self.read_all(py, &entries, &passed, options)?;
         let detailed = vectors
             .iter()
             .map(|vector| (self.to_list(py, vector)?, contributions(vector)).into_pyobject(py));
@@ -154,13 +166,13 @@ impl VectorReader {
         py: Python<'_>,
         entries: &[Bound<'_, PyDict>],
         passed: &[Bound<'_, PyDict>],
-        allow_missing: bool,
+        options: VectorOptions,
     ) -> PyResult<Vec<FeatureVector>> {
         let entries = entries.iter().map(|entry| self.entry(entry));
         let entries = entries.collect::<PyResult<Vec<_>>>()?;
         let passed = passed.iter().map(|passed| self.passed(passed));
         let passed = passed.collect::<PyResult<Vec<_>>>()?;
-        self.read(py, &entries, &passed, allow_missing)
+        self.read(py, &entries, &passed, options)
     }
 }
 

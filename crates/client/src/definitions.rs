@@ -12,6 +12,8 @@ use crate::Result;
 pub struct GroupDefinition {
     pub group: FeatureGroup,
     pub state: ResourceState,
+    /// The name of its topic and tables.
+    pub resource: String,
     /// The schema that writers use now.
     pub schema: SchemaId,
 }
@@ -42,6 +44,9 @@ pub trait Definitions: Debug + Send + Sync {
 
     /// The sequence of the newest change; it moves with every change of a definition or state.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// The commits of the group's history that training datasets were read from.
+    async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>>;
 
     /// Keeps records that cannot be applied. Reporting one twice keeps one.
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()>;

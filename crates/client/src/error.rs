@@ -80,13 +80,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// `retry`: whether the same call may succeed later without a change by the caller.
     pub fn dependency(
         what: &'static str,
+        retry: bool,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Dependency {
             what,
-            retry: true,
+            retry,
             source: source.into(),
         }
     }

@@ -16,5 +16,5 @@ pub use platform::{
     BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
 };
-pub use receipt::{Receipt, WaitTarget};
+pub use receipt::{Receipt, WaitTarget, new_ingestion_id};
 pub use writer::{OnProgress, Writer};

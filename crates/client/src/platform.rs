@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use twinfold_model::{
-    Commit, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId, FeatureType,
+    AsOf, Commit, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId, FeatureType,
     FeatureVector, FeatureView, FeatureViewId, Position, Positions, QuarantinedRecord, Query,
     TrainingDataset, Value,
 };
@@ -123,6 +123,8 @@ pub trait Ingestion: Send + Sync {
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
     pub query: Query,
+    /// What stands in where a joined group has no row, by column, as in a feature view.
+    pub defaults: BTreeMap<String, Value>,
     /// Replaces the query's left side: join keys, event time and whatever else is passed through.
     pub spine: Option<Spine>,
     /// Rows of the left side with `start ≤ event time < end`.
@@ -133,6 +135,7 @@ pub struct ReadRequest {
 /// A dataframe of entities to look up.
 #[derive(Debug, Clone)]
 pub struct Spine {
+    pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
     /// The column that says at which time to look; the newest rows when `None`.
     pub event_time: Option<String>,
@@ -163,6 +166,16 @@ pub trait Reading: Send + Sync {
 
     /// The newest rows of a group from the online store, deleted and expired ones left out.
     async fn read_online(&self, group: &FeatureGroupId) -> Result<BatchStream>;
+
+    /// What a group's history gained after the commit `from` (from its beginning when `None`) up to the
+    /// commit `to` (the newest when `None`): records as they were written, with their features, their
+    /// `_event_time` and their `_change_type`, `upsert` or `delete`.
+    async fn read_changes(
+        &self,
+        group: &FeatureGroupId,
+        from: Option<AsOf>,
+        to: Option<AsOf>,
+    ) -> Result<BatchStream>;
 
     /// The newest commits first.
     async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>>;
@@ -206,6 +219,9 @@ pub struct VectorOptions {
     /// Missing and expired rows yield defaults or nulls; otherwise they fail with
     /// [`Error::MissingRow`](crate::Error::MissingRow).
     pub allow_missing: bool,
+    /// A row that cannot be read yields the same, with presence `error`; otherwise it fails the call.
+    /// For callers that look at the presence.
+    pub allow_error: bool,
 }
 
 /// One entity: serving keys and features that override what the stores have, by name.

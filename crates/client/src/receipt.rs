@@ -53,6 +53,11 @@ impl Receipt {
     }
 }
 
+/// A fresh UUID for the records of one ingestion.
+pub fn new_ingestion_id() -> [u8; 16] {
+    uuid::Uuid::new_v4().into_bytes()
+}
+
 /// Which stores a wait is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitTarget {

@@ -8,7 +8,7 @@ use twinfold_store_topic::{Append, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
-use crate::{Definitions, Error, GroupDefinition, Receipt, Result};
+use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
 
 /// Hears how many rows of an insert are in the topic so far.
 pub type OnProgress<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -46,7 +46,7 @@ impl Writer {
         let rows = check(&definition, batches, record::coerce).await?;
         let headers = Headers {
             operation: Operation::Upsert,
-            ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
+            ingestion_id: Some(new_ingestion_id()),
             // Groups with an event-time feature carry the time in the row itself.
             event_time: definition.group.event_time().is_none().then_some(now),
         };
@@ -64,7 +64,7 @@ impl Writer {
         let rows = check(&definition, keys, record::coerce_keys).await?;
         let headers = Headers {
             operation: Operation::Delete,
-            ingestion_id: Some(uuid::Uuid::new_v4().into_bytes()),
+            ingestion_id: Some(new_ingestion_id()),
             event_time: Some(at),
         };
         self.append(&definition, rows, headers, &|_| ()).await
@@ -89,7 +89,7 @@ impl Writer {
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
         let group = &definition.group;
-        let topic = group.id().resource_name();
+        let topic = &definition.resource;
         let mut slices = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), ingestion_id);
@@ -105,7 +105,7 @@ impl Writer {
                 let appends = appends?;
                 let appended = self
                     .topics
-                    .append(&topic, appends)
+                    .append(topic, appends)
                     .await
                     .map_err(log_failed)?;
                 for block in appended {
@@ -114,7 +114,7 @@ impl Writer {
                 on_progress(receipt.rows);
             }
         }
-        self.topics.sync(&topic).await.map_err(log_failed)?;
+        self.topics.sync(topic).await.map_err(log_failed)?;
         Ok(receipt)
     }
 }
@@ -122,7 +122,7 @@ impl Writer {
 fn log_failed(error: twinfold_store_topic::Error) -> Error {
     match error {
         twinfold_store_topic::Error::Closed => Error::Closed,
-        other => Error::dependency("topic", other),
+        other => Error::dependency("topic", other.retry(), other),
     }
 }
 

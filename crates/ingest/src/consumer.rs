@@ -20,6 +20,9 @@ const FETCH_BYTES_MAX: usize = 4 << 20;
 pub struct Consumer {
     pub name: &'static str,
     pub group: FeatureGroupId,
+    /// The name of the group's topic and tables. When the group has another, it was deleted and created
+    /// again, and this consumer's work is over.
+    pub resource: String,
     pub topics: Arc<dyn TopicStore>,
     pub definitions: Arc<dyn Definitions>,
     pub limits: Limits,
@@ -43,11 +46,14 @@ struct Run<'a> {
 
 impl Consumer {
     /// Consumes until told to stop, then writes what is buffered, makes it durable, commits and leaves.
-    pub async fn run(&self, sink: &mut dyn Sink, shutdown: CancellationToken) -> Result<()> {
-        let definition = self.definitions.group(&self.group).await?;
+    pub async fn run(
+        &self,
+        definition: Arc<GroupDefinition>,
+        sink: &mut dyn Sink,
+        shutdown: CancellationToken,
+    ) -> Result<()> {
         // First, because it fails when the topic is gone: a sink must not make a dropped table again.
-        let topic = self.group.resource_name();
-        let subscription = self.topics.subscribe(&topic, self.name).await?;
+        let subscription = self.topics.subscribe(&self.resource, self.name).await?;
         sink.define(&definition).await?;
         let mut run = Run {
             subscription,
@@ -63,18 +69,23 @@ impl Consumer {
         while !shutdown.is_cancelled() {
             run.step(&shutdown).await?;
         }
-        if self.is_gone().await {
-            // What is left belongs to stores that are being removed, or were made again since.
+        if self.definition().await?.is_none() {
+            // What is left belongs to stores that are being removed.
             return Ok(());
         }
         run.write(&shutdown).await?;
         run.commit().await
     }
 
-    async fn is_gone(&self) -> bool {
+    /// The group as it is now; `None` when this consumer's resources are gone or going.
+    pub(crate) async fn definition(&self) -> Result<Option<Arc<GroupDefinition>>> {
         match self.definitions.group(&self.group).await {
-            Ok(definition) => definition.state == ResourceState::Deleting,
-            Err(error) => matches!(error, twinfold_client::Error::NotFound { .. }),
+            Err(twinfold_client::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+            Ok(definition) => {
+                let is_ours = definition.resource == self.resource;
+                Ok((is_ours && definition.state != ResourceState::Deleting).then_some(definition))
+            }
         }
     }
 
@@ -99,9 +110,14 @@ impl Run<'_> {
         // `next` is cancel-safe: what it has not returned is still in the topic.
         let event = tokio::select! {
             () = shutdown.cancelled() => return Ok(()),
-            event = self.subscription.next(limits) => event?,
+            event = self.subscription.next(limits) => event,
         };
-        match event {
+        if event.is_err() {
+            // A damaged partition must not take with it what the others gave.
+            self.write(shutdown).await?;
+            self.commit().await?;
+        }
+        match event? {
             Event::Assigned(partitions) => self.resume(&partitions).await?,
             Event::Revoked(partitions) => {
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
@@ -145,13 +161,14 @@ impl Run<'_> {
     }
 
     async fn resume(&mut self, partitions: &[PartitionId]) -> Result<()> {
-        let topic = self.consumer.group.resource_name();
         let known = self.sink.positions().await?;
-        let committed = self
-            .consumer
-            .topics
-            .progress(&topic, self.consumer.name)
-            .await?;
+        let Consumer {
+            topics,
+            resource,
+            name,
+            ..
+        } = self.consumer;
+        let committed = topics.progress(resource, name).await?;
         for partition in partitions {
             let offset = plan::resume_at(*partition, known.as_ref(), &committed);
             self.subscription.seek(*partition, offset).await?;
@@ -184,11 +201,10 @@ impl Run<'_> {
     async fn learn(&mut self, batches: &[RecordBatch], shutdown: &CancellationToken) -> Result<()> {
         for id in self.admission.unknown_schemas(batches) {
             let schema = self.consumer.definitions.schema(id).await?;
-            let definition = self
-                .consumer
-                .definitions
-                .group(&self.consumer.group)
-                .await?;
+            let Some(definition) = self.consumer.definition().await? else {
+                // Its schemas went with the group: nothing of it is to be quarantined for that.
+                return Err(Error::Gone);
+            };
             if definition.group != self.definition.group {
                 self.write(shutdown).await?;
                 self.sink.define(&definition).await?;

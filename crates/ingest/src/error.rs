@@ -9,6 +9,8 @@ pub enum Error {
     Definitions(#[from] twinfold_client::Error),
     #[error(transparent)]
     Sink(#[from] crate::SinkError),
+    #[error("the feature group was deleted")]
+    Gone,
     #[error("the thread that checks records ended early: {0}")]
     Join(#[from] tokio::task::JoinError),
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use twinfold_client::Definitions;
+use twinfold_client::{Definitions, GroupDefinition};
 use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
@@ -26,11 +26,17 @@ pub struct Supervisor {
     pub tasks: TaskGroup,
 }
 
+/// The consumer of one resource: a group that was deleted and created again has another.
+struct Running {
+    group: FeatureGroupId,
+    task: Task,
+}
+
 impl Supervisor {
     /// Follows the definitions until told to stop, then stops its consumers and waits for them.
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let mut changes = self.definitions.changes();
-        let mut running: HashMap<FeatureGroupId, Task> = HashMap::new();
+        let mut running: HashMap<String, Running> = HashMap::new();
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
@@ -53,73 +59,68 @@ impl Supervisor {
                 changed = changes.changed() => if changed.is_err() { break },
             }
         }
-        for task in running.values() {
-            task.cancel();
+        for running in running.values() {
+            running.task.cancel();
         }
-        for task in running.values() {
-            task.ended().await;
+        for running in running.values() {
+            running.task.ended().await;
         }
         Ok(())
     }
 
     /// Starts what should run and does not; stops what runs and should not.
-    async fn adjust(
-        &self,
-        running: &mut HashMap<FeatureGroupId, Task>,
-    ) -> twinfold_client::Result<()> {
+    async fn adjust(&self, running: &mut HashMap<String, Running>) -> twinfold_client::Result<()> {
         let definitions = self.definitions.groups().await?;
-        let wanted: Vec<FeatureGroupId> = definitions
-            .iter()
-            .filter(|definition| definition.state == ResourceState::Active)
-            .filter(|definition| self.sinks.wants(definition))
-            .map(|definition| definition.group.id().clone())
-            .collect();
-        let gone = |id: &FeatureGroupId| {
-            let definition = definitions
-                .iter()
-                .find(|definition| definition.group.id() == id);
-            // A group in `Creating` is only being changed: its consumer goes on.
-            definition.is_none_or(|definition| definition.state == ResourceState::Deleting)
+        // A group in `Creating` is only being changed: its consumer goes on.
+        let is_kept = |resource: &str| {
+            definitions.iter().any(|definition| {
+                definition.resource == resource && definition.state != ResourceState::Deleting
+            })
         };
-        let stopping: Vec<FeatureGroupId> = running.keys().filter(|id| gone(id)).cloned().collect();
-        let stopping: Vec<_> = stopping
-            .iter()
-            .filter_map(|id| running.remove_entry(id))
+        let stopping: Vec<Running> = running
+            .extract_if(|resource, _| !is_kept(resource))
+            .map(|(_, running)| running)
             .collect();
-        for (id, task) in &stopping {
+        for Running { group, task } in &stopping {
             task.cancel();
             // Before it ends: a group of the same name must not inherit its positions.
-            self.statuses.forget(id);
+            self.statuses.forget(group);
         }
-        for (id, task) in stopping {
+        for Running { group, task } in stopping {
             task.ended().await;
-            info!(consumer = self.name, group = %id, "stopped");
+            info!(consumer = self.name, %group, "stopped");
         }
-        for id in wanted {
-            if let Entry::Vacant(entry) = running.entry(id) {
-                let task = self.start(entry.key().clone());
-                entry.insert(task);
+        let wanted = definitions
+            .iter()
+            .filter(|definition| definition.state == ResourceState::Active)
+            .filter(|definition| self.sinks.wants(definition));
+        for definition in wanted {
+            if let Entry::Vacant(entry) = running.entry(definition.resource.clone()) {
+                entry.insert(self.start(definition));
             }
         }
         Ok(())
     }
 
-    fn start(&self, group: FeatureGroupId) -> Task {
+    fn start(&self, definition: &GroupDefinition) -> Running {
+        let group = definition.group.id().clone();
         let consumer = Consumer {
             name: self.name,
             status: self.statuses.sender(&group),
-            group,
+            group: group.clone(),
+            resource: definition.resource.clone(),
             topics: Arc::clone(&self.topics),
             definitions: Arc::clone(&self.definitions),
             limits: self.limits,
             clock: Arc::clone(&self.clock),
         };
         let sinks = Arc::clone(&self.sinks);
-        let name = format!("{} {}", self.name, consumer.group);
-        self.tasks.spawn(name, |token| async move {
+        let name = format!("{} {}", self.name, consumer.resource);
+        let task = self.tasks.spawn(name, |token| async move {
             keep_running(&consumer, sinks.as_ref(), token).await;
             Ok::<(), std::convert::Infallible>(())
-        })
+        });
+        Running { group, task }
     }
 }
 
@@ -155,10 +156,9 @@ async fn run_once(
     sinks: &dyn SinkFactory,
     shutdown: CancellationToken,
 ) -> Result<()> {
-    let definition = consumer.definitions.group(&consumer.group).await?;
-    if definition.state == ResourceState::Deleting {
+    let Some(definition) = consumer.definition().await? else {
         return Ok(());
-    }
+    };
     let mut sink = sinks.open(&definition).await?;
-    consumer.run(sink.as_mut(), shutdown).await
+    consumer.run(definition, sink.as_mut(), shutdown).await
 }

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Error, EventTime, FeatureGroupId, FeatureType, FeatureViewId, Name, ProjectName, Query, Result,
+    Value,
 };
 
 /// The file format of a training dataset.
@@ -35,6 +36,8 @@ pub struct DatasetSpec {
     pub version: Option<u32>,
     pub source: DatasetSource,
     pub labels: Vec<String>,
+    /// What stands in where a joined group has no row, by column: those of the view.
+    pub defaults: BTreeMap<String, Value>,
     pub format: DatasetFormat,
     /// Empty means one split that holds everything.
     pub splits: Vec<DatasetSplit>,
@@ -82,6 +85,8 @@ impl DatasetSpec {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedTable {
     pub group: FeatureGroupId,
+    /// The name of the table: a group that was deleted and created again has another, with other commits.
+    pub resource: String,
     pub commit: u64,
 }
 

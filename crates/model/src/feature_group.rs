@@ -27,9 +27,14 @@ impl FeatureGroupId {
         })
     }
 
-    /// The name of the group's topic, online table and history table: `project.name_version`.
-    pub fn resource_name(&self) -> String {
-        format!("{}.{}_{}", self.project, self.name, self.version)
+    /// The name of the group's topic, online table and history table: `project.name_version`, and with
+    /// `-life` behind it when the group was deleted and created again. So whoever is still at work on
+    /// the resources of an earlier life cannot touch those of this one.
+    pub fn resource_name(&self, life: u32) -> String {
+        match life {
+            0 | 1 => self.to_string(),
+            _ => format!("{self}-{life}"),
+        }
     }
 }
 

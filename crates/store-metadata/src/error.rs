@@ -47,3 +47,21 @@ pub enum Error {
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
+
+impl Error {
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Sql(_) | Self::Open { .. } => true,
+            Self::UnsupportedUrl { .. }
+            | Self::AlreadyExists { .. }
+            | Self::NotFound { .. }
+            | Self::StaleRevision { .. }
+            | Self::WrongState { .. }
+            | Self::NewerFormat { .. }
+            | Self::Corrupt { .. }
+            | Self::OutOfRange { .. }
+            | Self::Migrate(_) => false,
+        }
+    }
+}

@@ -35,6 +35,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn MetadataStore>> {
 pub struct GroupRecord {
     pub group: FeatureGroup,
     pub state: ResourceState,
+    /// The name of its topic and tables; never that of an earlier group with the same id.
+    pub resource: String,
     /// The schema that writers use now.
     pub schema: SchemaId,
     /// Increases with each change of the definition; for optimistic updates.
@@ -153,7 +155,11 @@ pub trait TrainingDatasets: Send + Sync {
     /// Every finished dataset of the project, or of all projects, ordered by name and version.
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>>;
 
-    /// Removes a finished dataset or gives up a reserved version.
+    /// Versions that are reserved: of datasets that are being made, or whose making was cut short.
+    async fn reserved_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>>;
+
+    /// Removes a finished dataset, whose version is not given again, or gives up a reserved version,
+    /// which may be.
     async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()>;
 }
 
@@ -175,7 +181,9 @@ pub trait Quarantine: Send + Sync {
     /// How many records of a group were not replayed yet.
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64>;
 
-    /// Marks records as replayed; those marked before keep their time.
+    /// Marks records as replayed and lets go of their bytes; those marked before keep their time. The
+    /// mark stays as long as the group: a consumer that reads its topic again from an older position
+    /// reports the record again, and it does not come back.
     async fn mark_replayed(
         &self,
         group: &FeatureGroupId,
@@ -195,6 +203,9 @@ pub trait MetadataStore:
 {
     /// Changes after `sequence`, oldest first, at most `limit`.
     async fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>>;
+
+    /// The sequence of the newest change, 0 before the first.
+    async fn newest_change(&self) -> Result<u64>;
 
     async fn close(&self) -> Result<()>;
 }

@@ -24,6 +24,14 @@ impl Folder {
         format!("sqlite://{}", self.file().display())
     }
 
+    async fn number(&self, sql: &'static str) -> i64 {
+        let url = format!("{}?mode=ro", self.url());
+        let mut connection = SqliteConnection::connect(&url).await.expect("opens");
+        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+        connection.close().await.expect("closes");
+        number.expect(sql)
+    }
+
     async fn execute(&self, sql: &'static str) {
         let url = format!("{}?mode=rw", self.url());
         let mut connection = SqliteConnection::connect(&url).await.expect("opens");
@@ -58,6 +66,18 @@ async fn a_file_of_a_newer_version_is_refused() {
         matches!(error, Error::NewerFormat { found: 9000, .. }),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn replayed_records_take_no_room() {
+    let folder = Folder::fresh();
+    twinfold_store_metadata::conformance::a_replayed_record_does_not_come_back(&folder).await;
+    let bytes =
+        "SELECT sum(length(record_key) + length(record_value) + length(headers) + length(reason))
+                 FROM quarantine WHERE replayed_at_us IS NOT NULL";
+    assert_eq!(folder.number(bytes).await, 0);
+    let marks = "SELECT count(*) FROM quarantine WHERE replayed_at_us IS NOT NULL";
+    assert_eq!(folder.number(marks).await, 2);
 }
 
 #[tokio::test]

@@ -53,3 +53,25 @@ pub enum Error {
     #[error(transparent)]
     Io(#[from] std::io::Error),
 }
+
+impl Error {
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Conflict { .. }
+            | Self::Delta { .. }
+            | Self::DataFusion(_)
+            | Self::Parquet(_)
+            | Self::Io(_) => true,
+            Self::UnsupportedUrl { .. }
+            | Self::InvalidTableName { .. }
+            | Self::UnknownTable { .. }
+            | Self::UnknownCommit { .. }
+            | Self::BeforeFirstCommit { .. }
+            | Self::AlreadyCommitted { .. }
+            | Self::SchemaMismatch { .. }
+            | Self::CorruptCommit { .. }
+            | Self::Arrow(_) => false,
+        }
+    }
+}

@@ -45,7 +45,11 @@ pub struct AppendRequest {
 /// A table frozen at one commit.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The table's.
+    pub name: String,
     pub commit: u64,
+    /// What it contains: per partition, the first offset that it does not.
+    pub positions: Positions,
     pub schema: SchemaRef,
     /// Scans with projection and filter push-down.
     pub table: Arc<dyn TableProvider>,

@@ -9,7 +9,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{SessionContext, col, lit};
 use deltalake_core::DeltaTableBuilder;
-use twinfold_model::{Offset, PartitionId, Positions};
+use twinfold_model::{AsOf, EventTime, Offset, PartitionId, Positions};
 use twinfold_store_offline::{AppendRequest, Error, OfflineStore, open};
 
 async fn store(folder: &Path) -> Arc<dyn OfflineStore> {
@@ -209,6 +209,43 @@ async fn commits_of_another_engine_keep_positions_and_times() {
     assert_eq!(next.id, 3);
     assert!(next.committed_at >= ours.committed_at);
     assert_eq!(count(&store).await, 2);
+}
+
+/// Another engine stamps its commits by its own clock: one ahead of ours, one far behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn commit_times_never_decrease_whatever_other_clocks_say() {
+    let folder = tempfile::tempdir().expect("valid");
+    let writer = store(folder.path()).await;
+    writer.create_table("t", schema()).await.expect("valid");
+    let created = writer.commits("t", 1).await.expect("valid")[0].committed_at;
+    writer.append("t", append(0, 1)).await.expect("valid");
+    let ahead_ms = created.micros() / 1000 + 60_000;
+    for (commit, committed_ms) in [(2, ahead_ms), (3, 5), (4, 5)] {
+        let foreign =
+            format!(r#"{{"commitInfo":{{"timestamp":{committed_ms},"operation":"OPTIMIZE"}}}}"#);
+        let file = format!("t/_delta_log/{commit:020}.json");
+        std::fs::write(folder.path().join(file), foreign).expect("valid");
+    }
+    // Opened again, so that nothing of the times is in memory.
+    let store = store(folder.path()).await;
+    let last = store.append("t", append(0, 2)).await.expect("valid");
+    store.append("t", append(0, 3)).await.expect("valid");
+    assert!(last.committed_at.micros() >= ahead_ms * 1000, "{last:?}");
+
+    let commits = store.commits("t", 10).await.expect("valid");
+    assert!(commits.is_sorted_by(|newer, older| newer.committed_at >= older.committed_at));
+    assert_eq!(commits[2].positions, commits[5].positions);
+    let before = EventTime::from_micros(created.micros() - 1);
+    let refused = store.snapshot("t", Some(AsOf::Time(before))).await;
+    assert!(
+        matches!(refused, Err(Error::BeforeFirstCommit { .. })),
+        "{refused:?}"
+    );
+    for (time_us, wanted) in [(ahead_ms * 1000 - 1, 1), (ahead_ms * 1000, 6)] {
+        let time = Some(AsOf::Time(EventTime::from_micros(time_us)));
+        let snapshot = store.snapshot("t", time).await.expect("valid");
+        assert_eq!(snapshot.commit, wanted);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

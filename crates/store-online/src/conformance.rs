@@ -41,6 +41,7 @@ macro_rules! online_store_conformance {
             tables_do_not_see_each_other
             a_dropped_table_is_unknown_and_comes_back_empty
             creating_again_keeps_the_rows
+            what_is_not_expired_stays
             a_scan_returns_every_live_key_once
             what_was_flushed_is_there_after_reopening
             a_closed_store_refuses
@@ -289,6 +290,24 @@ pub async fn creating_again_keeps_the_rows(place: &dyn Place) {
         .await
         .expect("create again");
     assert_holds(&*store, "created_again", &written).await;
+}
+
+pub async fn what_is_not_expired_stays(place: &dyn Place) {
+    let store = store_with_table(place, "no_ttl").await;
+    let config = TableConfig {
+        ttl: twinfold_model::Ttl::from_micros(10),
+    };
+    store.create_table("ttl", config).await.expect("create");
+    let rows = [row(b"expired", 1, 0, b"x"), row(b"edge", 5, 1, b"x")];
+    upsert(&*store, "no_ttl", &rows).await;
+    upsert(&*store, "ttl", &rows).await;
+    let now = EventTime::from_micros(15);
+    store.expire(now).await.expect("expire");
+    assert_holds(&*store, "no_ttl", &rows[0]).await;
+    assert_holds(&*store, "ttl", &rows[1]).await;
+    // The store may have forgotten it or not; it must not have made another of it.
+    let expired = read(&*store, "ttl", b"expired").await;
+    assert!(expired.is_none_or(|found| found == stored(&rows[0])));
 }
 
 pub async fn a_scan_returns_every_live_key_once(place: &dyn Place) {

@@ -30,6 +30,9 @@ pub enum Error {
     },
     #[error("{path} is damaged: {reason}")]
     Corrupt { path: PathBuf, reason: String },
+    /// A sync failed: what was written since the last one is not known to be on the disk.
+    #[error("{path} cannot be made durable until the online store is opened again: {reason}")]
+    Broken { path: PathBuf, reason: String },
     #[error("the online store is closed")]
     Closed,
     #[error("{path}: {source}")]
@@ -40,6 +43,23 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call may succeed later without a change by the caller. What wants a person, or
+    /// the store opened again, does not.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Io { .. } => true,
+            Self::UnsupportedUrl { .. }
+            | Self::UnknownTable { .. }
+            | Self::RowTooLarge { .. }
+            | Self::InvalidCursor { .. }
+            | Self::Locked { .. }
+            | Self::NewerFormat { .. }
+            | Self::Corrupt { .. }
+            | Self::Broken { .. }
+            | Self::Closed => false,
+        }
+    }
+
     /// Names the path in front of what the system said.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |source| Self::Io {
@@ -53,5 +73,19 @@ impl Error {
             path: path.to_owned(),
             reason: reason.into(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        let path = PathBuf::from("store");
+        assert!(Error::io(&path)(std::io::ErrorKind::StorageFull.into()).retry());
+        let reason = "a sync failed".to_owned();
+        let broken = Error::Broken { path, reason };
+        assert!(!broken.retry() && !Error::Closed.retry());
     }
 }

@@ -102,6 +102,10 @@ pub trait OnlineStore: Debug + Send + Sync {
     /// All live rows of a table, page by page, in no particular order.
     async fn scan(&self, table: &str, cursor: Option<Bytes>, rows_max: usize) -> Result<ScanPage>;
 
+    /// Forgets rows and deletes of tables with a TTL that are expired at `now`. A backend whose rows
+    /// expire by themselves does nothing here.
+    async fn expire(&self, now: EventTime) -> Result<()>;
+
     /// Makes all that was written durable.
     async fn flush(&self) -> Result<()>;
 

@@ -63,6 +63,9 @@ pub enum Error {
     },
     #[error("{path} is damaged: {reason}")]
     Corrupt { path: PathBuf, reason: String },
+    /// A write or a sync failed in a way that leaves open what the disk holds.
+    #[error("{path} takes no more records until the log is opened again: {reason}")]
+    Broken { path: PathBuf, reason: String },
     #[error("the log is closed")]
     Closed,
     #[error("{path}: {source}")]
@@ -70,4 +73,47 @@ pub enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether the same call may succeed later without a change by the caller. What wants a person, or
+    /// the log opened again, does not.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::Io { .. } => true,
+            Self::UnsupportedUrl { .. }
+            | Self::UnknownTopic { .. }
+            | Self::TopicMismatch { .. }
+            | Self::UnknownPartition { .. }
+            | Self::InvalidPartitions { .. }
+            | Self::NotAssigned { .. }
+            | Self::UnknownOffset { .. }
+            | Self::AppendTooLarge { .. }
+            | Self::InvalidTopicName { .. }
+            | Self::InvalidConsumerName { .. }
+            | Self::Locked { .. }
+            | Self::NewerFormat { .. }
+            | Self::Corrupt { .. }
+            | Self::Broken { .. }
+            | Self::Closed => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        let path = PathBuf::from("log");
+        let full = Error::Io {
+            path: path.clone(),
+            source: std::io::ErrorKind::StorageFull.into(),
+        };
+        assert!(full.retry());
+        let reason = "a sync failed".to_owned();
+        let broken = Error::Broken { path, reason };
+        assert!(!broken.retry() && !Error::Closed.retry());
+    }
 }

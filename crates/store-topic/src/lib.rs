@@ -170,7 +170,8 @@ pub trait TopicStore: Debug + Send + Sync {
 #[async_trait]
 pub trait Subscription: Send {
     /// The next event. Cancel-safe: a dropped call loses nothing. Offsets that retention has already
-    /// forgotten are skipped to the partition's earliest record.
+    /// forgotten are skipped to the partition's earliest record. A partition that cannot be read does
+    /// not keep the others waiting: its error comes in place of [`Event::Idle`], when nothing else came.
     async fn next(&mut self, limits: FetchLimits) -> Result<Event>;
 
     /// Delivers from `offset` on; waits when the partition has not come that far. The partition must
@@ -179,6 +180,6 @@ pub trait Subscription: Send {
 
     /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
     /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
-    /// is [`Error::UnknownOffset`].
+    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed.
     async fn commit(&mut self, positions: &Positions) -> Result<()>;
 }

@@ -9,7 +9,7 @@ pub mod strategies;
 mod wait;
 
 pub use groups::{all_types_group, bench_group, group, weather_group};
-pub use rows::{array, arrow_schema, batch, bench_rows, rows};
+pub use rows::{BENCH_START_US, array, arrow_schema, batch, bench_rows, rows};
 pub use wait::eventually;
 
 /// A folder that is removed when the value is dropped.

@@ -24,7 +24,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, Feature, FeatureGroup, FeatureGroupId,
-    FeatureGroupSpec, FeatureType, Join, JoinKind, Name, ProjectName, Query, Selection,
+    FeatureGroupSpec, FeatureType, Join, JoinKind, Name, Positions, ProjectName, Query, Selection,
 };
 use twinfold_store_offline::Snapshot;
 use twinfold_training::{
@@ -181,6 +181,7 @@ fn spec(query: Query) -> Outcome<DatasetSpec> {
         version: None,
         source: DatasetSource::Query(query),
         labels: vec![],
+        defaults: BTreeMap::new(),
         format: DatasetFormat::Parquet,
         splits: vec![],
         seed: 0,
@@ -199,7 +200,9 @@ async fn source(group: &Arc<FeatureGroup>, folder: &Path) -> Outcome<Source> {
     Ok(Source {
         group: Arc::clone(group),
         snapshot: Snapshot {
+            name: group.id().resource_name(1),
             commit: 0,
+            positions: Positions::new(),
             schema: table.schema(),
             table,
         },

@@ -49,6 +49,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn retry(&self) -> bool {
+        match self {
+            Self::DataFusion(_) | Self::Parquet(_) | Self::Io { .. } => true,
+            Self::Model(_)
+            | Self::Wire(_)
+            | Self::InvalidSource { .. }
+            | Self::OutOfMemory { .. }
+            | Self::Arrow(_)
+            | Self::DatasetExists { .. }
+            | Self::UnknownSplit { .. }
+            | Self::CsvType { .. }
+            | Self::Corrupt { .. }
+            | Self::DigestMismatch { .. }
+            | Self::Task(_) => false,
+        }
+    }
+
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }

@@ -19,11 +19,12 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::Stream;
-use twinfold_model::{EventTime, FeatureGroup, Filter, SchemaId};
+use twinfold_model::{EventTime, FeatureGroup, Filter, SchemaId, Value};
 use twinfold_store_offline::Snapshot;
 use twinfold_wire::record::arrow_type_of;
 
 use crate::history::{self, DELETED, EVENT_TIME, OFFSET, PARTITION};
+use crate::literal::array;
 use crate::pit_join::{PitJoin, PitJoinExec};
 use crate::plan::{Lookup, Plan, SpineOrigin, TIME};
 use crate::spine::{self, PreparedSpine, timestamp, timestamp_literal};
@@ -92,7 +93,7 @@ impl Rows {
         &self.schema
     }
 
-    fn from_plan(batches: SendableRecordBatchStream) -> Self {
+    pub(crate) fn from_plan(batches: SendableRecordBatchStream) -> Self {
         use futures::StreamExt;
         let schema = batches.schema();
         Self::new(schema, batches.map(|batch| Ok(batch?)))
@@ -117,7 +118,12 @@ pub async fn execute(
     options: &Options,
 ) -> Result<Rows> {
     check_sources(plan, sources)?;
-    let context = session(plan, options)?;
+    // Half of the memory is for sorting, which spills; the joins share the other half.
+    let sort_bytes = match plan.lookups.len() {
+        0 => options.memory_bytes_max,
+        _ => options.memory_bytes_max / 2,
+    };
+    let context = session(options, sort_bytes)?;
     let spine = match (&plan.origin, spine) {
         (SpineOrigin::LeftGroup(group), Spine::LeftGroup) => {
             spine::from_left_group(&context, plan, group, &sources[0], options).await?
@@ -151,12 +157,8 @@ fn check_sources(plan: &Plan, sources: &[Source]) -> Result<()> {
     })
 }
 
-/// Half of the memory is for sorting, which spills; the joins share the other half.
-fn session(plan: &Plan, options: &Options) -> Result<SessionContext> {
-    let sort_bytes = match plan.lookups.len() {
-        0 => options.memory_bytes_max,
-        _ => options.memory_bytes_max / 2,
-    };
+/// Where plans run. What needs more than `sort_bytes` to be sorted is spilled to disk.
+pub(crate) fn session(options: &Options, sort_bytes: usize) -> Result<SessionContext> {
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(FairSpillPool::new(sort_bytes)))
         .build_arc()?;
@@ -188,7 +190,7 @@ async fn joined(
     let join_bytes_max = options.memory_bytes_max / 2 / plan.lookups.len().max(1);
     for lookup in &plan.lookups {
         let history = history_of(context, lookup, &sources[lookup.source], spine).await?;
-        let join = Arc::new(pit_join(lookup, &rows.schema())?);
+        let join = Arc::new(pit_join(plan, lookup, &rows.schema())?);
         rows = Arc::new(PitJoinExec::new(rows, history, join, join_bytes_max));
     }
     rows = filtered(context, plan, &after, rows)?;
@@ -232,12 +234,15 @@ async fn history_of(
     Ok(rows.select(selected)?.create_physical_plan().await?)
 }
 
-fn pit_join(lookup: &Lookup, spine: &SchemaRef) -> Result<PitJoin> {
+fn pit_join(plan: &Plan, lookup: &Lookup, spine: &SchemaRef) -> Result<PitJoin> {
     let keys = lookup.keys.iter().map(|name| spine.index_of(name));
     let mut features: Vec<FieldRef> = Vec::with_capacity(lookup.features.len());
+    let mut missing = Vec::with_capacity(lookup.features.len());
     for (name, column) in &lookup.features {
-        let r#type = arrow_type_of(&lookup.group.feature(name)?.r#type);
-        features.push(Arc::new(Field::new(column, r#type, true)));
+        let r#type = &lookup.group.feature(name)?.r#type;
+        let default = plan.defaults.get(column).unwrap_or(&Value::Null);
+        features.push(Arc::new(Field::new(column, arrow_type_of(r#type), true)));
+        missing.push(array(std::slice::from_ref(default), r#type)?);
     }
     let spine_time = lookup.timed.then(|| spine.index_of(TIME)).transpose()?;
     Ok(PitJoin {
@@ -246,6 +251,7 @@ fn pit_join(lookup: &Lookup, spine: &SchemaRef) -> Result<PitJoin> {
         ttl: lookup.group.ttl(),
         kind: lookup.kind,
         features,
+        missing,
     })
 }
 

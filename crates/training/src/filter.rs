@@ -1,13 +1,16 @@
 //! Filters of a query: checked against the columns of its result, compiled to DataFusion expressions.
 
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, ident, in_list, lit};
-use twinfold_model::{CompareOp, Error as ModelError, FeatureType, Filter, Value};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, cast, ident, in_list, lit};
+use twinfold_model::{
+    CompareOp, Error as ModelError, FeatureType, Filter, Value, comparable, wide_type,
+};
+use twinfold_wire::record::arrow_type_of;
 
+use crate::Result;
 use crate::literal::scalar;
 use crate::plan::Column;
-use crate::{Error, Result};
 
-/// The filter with every constant in the type of the column it is compared with.
+/// The filter with every constant in the type of the column it is compared with, or in a wider one.
 pub(crate) fn checked(filter: &Filter, columns: &[Column]) -> Result<Filter> {
     let find = |name: &str| {
         columns
@@ -25,15 +28,17 @@ pub(crate) fn checked(filter: &Filter, columns: &[Column]) -> Result<Filter> {
             Filter::Compare {
                 feature: feature.clone(),
                 op: *op,
-                value: constant(value, column)?,
+                value: comparable(value.clone(), &column.name, &column.r#type)?,
             }
         }
         Filter::In { feature, values } => {
             let column = find(feature)?;
-            let values = values.iter().map(|value| constant(value, column));
+            let values = values
+                .iter()
+                .map(|value| comparable(value.clone(), &column.name, &column.r#type));
             Filter::In {
                 feature: feature.clone(),
-                values: values.collect::<Result<_>>()?,
+                values: values.collect::<twinfold_model::Result<_>>()?,
             }
         }
         Filter::IsNull { feature } => {
@@ -50,22 +55,6 @@ pub(crate) fn checked(filter: &Filter, columns: &[Column]) -> Result<Filter> {
             Box::new(checked(b, columns)?),
         ),
     })
-}
-
-fn constant(value: &Value, column: &Column) -> Result<Value> {
-    if matches!(
-        column.r#type,
-        FeatureType::Array(_)
-            | FeatureType::Map(_)
-            | FeatureType::Struct(_)
-            | FeatureType::Embedding(_)
-    ) {
-        return Err(Error::query(format!(
-            "column `{}` of type {} cannot be compared in a filter; only its being null can be asked",
-            column.name, column.r#type
-        )));
-    }
-    Ok(value.clone().coerced_to(&column.name, &column.r#type)?)
 }
 
 /// The parts of a filter that must all hold.
@@ -93,27 +82,46 @@ pub(crate) fn concerns_only(filter: &Filter, holds: &impl Fn(&str) -> bool) -> b
 
 /// The filter as an expression over columns of the same names; it must have been [`checked`].
 pub(crate) fn expression(filter: &Filter, columns: &[Column]) -> Result<Expr> {
-    let literal = |feature: &str, value: &Value| -> Result<Expr> {
-        let column = columns
-            .iter()
-            .find(|column| column.name == feature)
-            .expect("the filter was checked against these columns");
-        Ok(lit(scalar(value, &column.r#type)?))
+    let type_of = |feature: &str| {
+        let column = columns.iter().find(|column| column.name == feature);
+        &column
+            .expect("the filter was checked against these columns")
+            .r#type
     };
     Ok(match filter {
-        Filter::Compare { feature, op, value } => Expr::BinaryExpr(BinaryExpr::new(
-            Box::new(ident(feature)),
-            operator(*op),
-            Box::new(literal(feature, value)?),
-        )),
+        Filter::Compare { feature, op, value } => {
+            let (column, mut values) =
+                compared(feature, type_of(feature), std::slice::from_ref(value))?;
+            Expr::BinaryExpr(BinaryExpr::new(
+                Box::new(column),
+                operator(*op),
+                Box::new(values.remove(0)),
+            ))
+        }
         Filter::In { feature, values } => {
-            let values = values.iter().map(|value| literal(feature, value));
-            in_list(ident(feature), values.collect::<Result<_>>()?, false)
+            let (column, values) = compared(feature, type_of(feature), values)?;
+            in_list(column, values, false)
         }
         Filter::IsNull { feature } => ident(feature).is_null(),
         Filter::Not(inner) => !expression(inner, columns)?,
         Filter::And(a, b) => expression(a, columns)?.and(expression(b, columns)?),
         Filter::Or(a, b) => expression(a, columns)?.or(expression(b, columns)?),
+    })
+}
+
+/// A column and constants in one type: the column's, or that of a constant it widens to.
+fn compared(feature: &str, column: &FeatureType, values: &[Value]) -> Result<(Expr, Vec<Expr>)> {
+    let is_wider = |value: &&Value| Value::clone(value).coerced_to(feature, column).is_err();
+    let wide = values.iter().find(is_wider).and_then(wide_type);
+    let r#type = wide.as_ref().unwrap_or(column);
+    let literals = values.iter().map(|value| {
+        let value = value.clone().coerced_to(feature, r#type)?;
+        Ok(lit(scalar(&value, r#type)?))
+    });
+    let literals = literals.collect::<Result<_>>()?;
+    Ok(match &wide {
+        None => (ident(feature), literals),
+        Some(wide) => (cast(ident(feature), arrow_type_of(wide)), literals),
     })
 }
 

@@ -7,6 +7,7 @@
 mod filter;
 mod plan;
 
+mod changes;
 mod execute;
 mod history;
 mod keys;
@@ -17,9 +18,10 @@ mod spine;
 mod dataset;
 mod error;
 
+pub use changes::changes;
 pub use dataset::{
     DatasetDigest, SplitDigest, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset,
-    verify, write_dataset,
+    sweep_unfinished, verify, write_dataset,
 };
 pub use error::{Error, Result};
 pub use execute::{Options, Rows, Source, Spine, execute};

@@ -2,10 +2,14 @@
 
 mod builder;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
-use twinfold_model::{FeatureGroup, FeatureGroupId, FeatureType, Filter, JoinKind, Query};
+use twinfold_model::{
+    Error as ModelError, FeatureGroup, FeatureGroupId, FeatureType, Filter, JoinKind, Query, Value,
+    constant,
+};
 
 use crate::Result;
 
@@ -71,6 +75,8 @@ pub struct Plan {
     pub(crate) lookups: Vec<Lookup>,
     pub(crate) columns: Vec<Column>,
     pub(crate) filter: Option<Filter>,
+    /// By column, what a look-up without a row gives instead of null.
+    pub(crate) defaults: BTreeMap<String, Value>,
 }
 
 impl Plan {
@@ -86,6 +92,26 @@ impl Plan {
     ) -> Result<Self> {
         query.output_names()?;
         builder::plan(query, groups, spine)
+    }
+
+    /// The same plan with `defaults`, by column, in place of the nulls of look-ups that find no row, as
+    /// a feature vector has them. Columns that come with the spine are always there.
+    pub fn with_defaults(mut self, defaults: &BTreeMap<String, Value>) -> Result<Self> {
+        for (name, value) in defaults {
+            let column = self.columns.iter().find(|column| column.name == *name);
+            let column = column.ok_or_else(|| ModelError::UnknownFeature {
+                feature: name.clone(),
+                owner: "the query's result".to_owned(),
+                known: self
+                    .columns
+                    .iter()
+                    .map(|column| column.name.clone())
+                    .collect(),
+            })?;
+            let value = constant(value.clone(), name, &column.r#type)?;
+            self.defaults.insert(name.clone(), value);
+        }
+        Ok(self)
     }
 
     /// The columns of the result in order.

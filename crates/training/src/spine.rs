@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::types::ArrowPrimitiveType;
 use arrow::array::{ArrayRef, AsArray, BooleanArray};
-use arrow::compute::{CastOptions, cast_with_options, filter_record_batch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{
-    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+    DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
 };
 use arrow::record_batch::RecordBatch;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -16,7 +16,7 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::scalar::ScalarValue;
 use twinfold_model::{FeatureGroup, FeatureType};
-use twinfold_wire::record::arrow_type_of;
+use twinfold_wire::record::{arrow_type_of, coerce_column};
 
 use crate::execute::{Options, Source};
 use crate::history::{self, DELETED, EVENT_TIME, LiveRowsExec, OFFSET, PARTITION};
@@ -162,8 +162,11 @@ pub(crate) fn from_dataframe(
     let schema = dataframe_schema(plan, event_time);
     let mut prepared = Vec::new();
     let (mut earliest_us, mut latest_us) = (None, None);
+    let mut first_row = 0;
     for batch in batches {
-        let batch = within(dataframe_batch(plan, event_time, batch, &schema)?, options)?;
+        let canonical = dataframe_batch(plan, event_time, batch, &schema, first_row)?;
+        first_row += batch.num_rows() as u64;
+        let batch = within(canonical, options)?;
         if event_time.is_some() {
             let times = batch
                 .column(plan.spine.len())
@@ -177,7 +180,7 @@ pub(crate) fn from_dataframe(
         }
         let mut first = 0;
         while first < batch.num_rows() {
-            let rows = options.batch_rows.min(batch.num_rows() - first);
+            let rows = options.batch_rows.max(1).min(batch.num_rows() - first);
             prepared.push(batch.slice(first, rows));
             first += rows;
         }
@@ -199,41 +202,27 @@ fn dataframe_schema(plan: &Plan, event_time: Option<&str>) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
+/// The batch in the types of the spine, by the same exact coercion as rows that are inserted.
 fn dataframe_batch(
     plan: &Plan,
     event_time: Option<&str>,
     batch: &RecordBatch,
     schema: &SchemaRef,
+    first_row: u64,
 ) -> Result<RecordBatch> {
-    let sources = plan.spine.iter().map(|column| column.source.as_str());
+    let spine = plan.spine.iter();
+    let sources = spine.map(|column| (column.source.as_str(), &column.r#type));
+    let time = event_time.map(|source| (source, &FeatureType::Timestamp));
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
-    for (source, field) in sources.chain(event_time).zip(schema.fields()) {
+    for (source, r#type) in sources.chain(time) {
         let column = batch
             .column_by_name(source)
             .ok_or_else(|| Error::InvalidSource {
                 reason: format!("a batch of the dataframe lacks column `{source}`"),
             })?;
-        columns.push(converted(column, field.data_type())?);
+        columns.push(coerce_column(column, source, r#type, first_row)?);
     }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
-}
-
-/// A column in the Arrow type of its feature type; the plan has checked that nothing is lost.
-fn converted(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef> {
-    let strict = CastOptions {
-        safe: false,
-        ..CastOptions::default()
-    };
-    // A timestamp without a zone is taken as UTC.
-    if let (DataType::Timestamp(_, None), DataType::Timestamp(TimeUnit::Microsecond, Some(_))) =
-        (column.data_type(), wanted)
-    {
-        let naive = DataType::Timestamp(TimeUnit::Microsecond, None);
-        let micros = cast_with_options(column, &naive, &strict)?;
-        let micros = micros.as_primitive::<TimestampMicrosecondType>().clone();
-        return Ok(Arc::new(micros.with_timezone("UTC")));
-    }
-    Ok(cast_with_options(column, wanted, &strict)?)
 }
 
 fn within(batch: RecordBatch, options: &Options) -> Result<RecordBatch> {

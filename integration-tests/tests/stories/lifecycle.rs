@@ -38,6 +38,46 @@ async fn groups_come_and_go_and_names_can_be_used_again() {
     );
 }
 
+/// Its consumers are still at work on the old rows when the new group begins.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_made_again_has_nothing_of_the_one_before() {
+    let deployment = Deployment::embedded().await;
+    let platform = deployment.platform();
+    let group = bench_group();
+    for round in 0..5 {
+        platform
+            .create_feature_group(group.clone())
+            .await
+            .expect("create");
+        let old = bench_rows(1_000, 50_000, 0);
+        platform
+            .insert(group.id(), vec![old], &|_| ())
+            .await
+            .expect("insert");
+        platform
+            .delete_feature_group(group.id())
+            .await
+            .expect("delete");
+        platform
+            .create_feature_group(group.clone())
+            .await
+            .expect("create again");
+        insert_and_wait(platform, group.id(), bench_rows(round, 1, 0)).await;
+        assert_eq!(
+            column_i64(&latest(platform, group.id()).await, "id"),
+            [round]
+        );
+        assert_eq!(
+            column_i64(&history(platform, &group, None).await, "id"),
+            [round]
+        );
+        platform
+            .delete_feature_group(group.id())
+            .await
+            .expect("delete");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn many_callers_creating_one_group_make_one_group() {
     let deployment = Deployment::embedded().await;

@@ -1,13 +1,21 @@
+use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use twinfold_client::{Error, WaitTarget};
-use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait, latest};
-use twinfold_model::{Feature, Operation, PartitionId, SchemaId, Value};
+use twinfold_client::{Error, Platform, WaitTarget};
+use twinfold_integration_tests::{
+    Deployment, WAIT_MAX, column_i64, history, insert_and_wait, latest,
+};
+use twinfold_model::{Feature, FeatureGroup, FeatureType, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
-use twinfold_testkit::{batch, bench_group, bench_rows, weather_group};
+use twinfold_testkit::{batch, bench_group, bench_rows, rows, weather_group};
 use twinfold_wire::record::{Encoder, Headers};
 
 const GOOD_ROWS: usize = 100_000;
 const YEAR_2100_US: i64 = 4_102_444_800_000_000;
+
+const BOTH: WaitTarget = WaitTarget {
+    online: true,
+    offline: true,
+};
 
 /// One framed record that is good, to make bad ones of.
 fn good_record(schema: SchemaId, id: i64) -> Vec<u8> {
@@ -17,6 +25,23 @@ fn good_record(schema: SchemaId, id: i64) -> Vec<u8> {
         .expect("encode")
         .row(0)
         .to_vec()
+}
+
+/// What a producer that is not ours appends.
+fn foreign(values: impl IntoIterator<Item = Vec<u8>>) -> Append {
+    let record = |value: Vec<u8>| NewRecord {
+        key: Bytes::from_static(b"whatever"),
+        value: Bytes::from(value),
+    };
+    Append {
+        partition: PartitionId(1),
+        headers: Headers {
+            operation: Operation::Upsert,
+            ingestion_id: None,
+            event_time: None,
+        },
+        records: values.into_iter().map(record).collect(),
+    }
 }
 
 /// A poison record of each kind, with the code that it must be listed under.
@@ -38,6 +63,19 @@ fn poison(schema: SchemaId) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Three rows of weather that claim to be of the year 2100.
+fn from_the_future(group: &FeatureGroup) -> RecordBatch {
+    let row = |index: i64| -> Vec<Value> {
+        let ahead = |feature: &Feature| match feature.name.as_str() {
+            "origin" => Value::String("JFK".to_owned()),
+            "observed_at" => Value::Timestamp(YEAR_2100_US + index),
+            _ => Value::Null,
+        };
+        group.features().iter().map(ahead).collect()
+    };
+    batch(group, &[row(0), row(1), row(2)])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_among_good_rows_is_listed_and_harms_nobody() {
     let mut deployment = Deployment::embedded().await;
@@ -54,21 +92,9 @@ async fn poison_among_good_rows_is_listed_and_harms_nobody() {
         .await
         .expect("insert");
     let poison = poison(definition.schema);
-    let record = |value: &[u8]| NewRecord {
-        key: Bytes::from_static(b"whatever"),
-        value: Bytes::copy_from_slice(value),
-    };
-    let append = Append {
-        partition: PartitionId(1),
-        headers: Headers {
-            operation: Operation::Upsert,
-            ingestion_id: None,
-            event_time: None,
-        },
-        records: poison.iter().map(|(_, value)| record(value)).collect(),
-    };
+    let values = poison.iter().map(|(_, value)| value.clone());
     deployment
-        .append_raw(&group.id().resource_name(), vec![append])
+        .append_raw(&group.id().resource_name(1), vec![foreign(values)])
         .await;
     let platform = deployment.platform();
     insert_and_wait(platform, group.id(), bench_rows(half, GOOD_ROWS / 2, 0)).await;
@@ -100,23 +126,12 @@ async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
         .create_feature_group(group.clone())
         .await
         .expect("create");
-    let ahead = |feature: &Feature| match feature.name.as_str() {
-        "origin" => Value::String("JFK".to_owned()),
-        "observed_at" => Value::Timestamp(YEAR_2100_US),
-        _ => Value::Null,
-    };
-    let row: Vec<Value> = group.features().iter().map(ahead).collect();
-    let rows = batch(&group, &[row.clone(), row.clone(), row]);
     let receipt = platform
-        .insert(group.id(), vec![rows], &|_| ())
+        .insert(group.id(), vec![from_the_future(&group)], &|_| ())
         .await
         .expect("insert");
-    let both = WaitTarget {
-        online: true,
-        offline: true,
-    };
     let error = platform
-        .wait(&receipt, both, std::time::Duration::from_secs(60))
+        .wait(&receipt, BOTH, WAIT_MAX)
         .await
         .expect_err("quarantined");
     let Error::Quarantined { records, .. } = error else {
@@ -134,7 +149,7 @@ async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
     let replayed = platform.replay(group.id(), &[]).await.expect("replay");
     assert_eq!(replayed.rows, 3);
     let error = platform
-        .wait(&replayed, both, std::time::Duration::from_secs(60))
+        .wait(&replayed, BOTH, WAIT_MAX)
         .await
         .expect_err("still ahead");
     assert!(
@@ -146,4 +161,84 @@ async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
         .await
         .expect("list");
     assert_eq!(listed.len(), 3);
+}
+
+/// A producer was quicker than whoever registers its schema.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_land_by_replay_once_their_schema_is_known() {
+    let mut deployment = Deployment::embedded().await;
+    let group = bench_group();
+    let definition = deployment
+        .platform()
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+    let added = Feature::new("added", FeatureType::BigInt).expect("feature");
+    let evolved = twinfold_model::evolve(&group, vec![added.clone()]).expect("evolves");
+    let next = SchemaId(definition.schema.0 + 1);
+    let rows = rows(&evolved, 1, 3);
+    let mut encoder = Encoder::new(&evolved, next).expect("encoder");
+    let encoded = encoder.encode(&rows).expect("encode");
+    let values: Vec<Vec<u8>> = encoded.iter().map(|value| value.to_vec()).collect();
+    deployment
+        .append_raw(&group.id().resource_name(1), vec![foreign(values)])
+        .await;
+    let platform = deployment.platform();
+    // Behind the records in time, so that both stores have looked at them before.
+    insert_and_wait(platform, group.id(), bench_rows(0, 100, 0)).await;
+    let listed = platform
+        .quarantined(group.id(), None, 100)
+        .await
+        .expect("list");
+    let codes: Vec<&str> = listed.iter().map(|record| record.code.as_str()).collect();
+    assert_eq!(codes, ["unknown_schema"; 3]);
+
+    let registered = platform
+        .append_features(group.id(), vec![added])
+        .await
+        .expect("evolve");
+    assert_eq!(registered.schema, next);
+    assert_replay_lands(platform, &evolved, 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_from_the_future_land_by_replay_once_they_are_allowed() {
+    let mut deployment = Deployment::embedded().await;
+    let platform = deployment.platform();
+    let group = weather_group();
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+    let receipt = platform
+        .insert(group.id(), vec![from_the_future(&group)], &|_| ())
+        .await
+        .expect("insert");
+    let refused = platform.wait(&receipt, BOTH, WAIT_MAX).await;
+    assert!(
+        matches!(refused, Err(Error::Quarantined { .. })),
+        "{refused:?}"
+    );
+    deployment
+        .restart_with(|config| config.topic.future_skew_ms_max = 100 * 365 * 86_400_000)
+        .await;
+    assert_replay_lands(deployment.platform(), &group, 3).await;
+}
+
+/// Everything that is listed lands in both stores, each row once, and is listed no more.
+async fn assert_replay_lands(platform: &dyn Platform, group: &FeatureGroup, rows: usize) {
+    let rows_before = history(platform, group, None).await.num_rows();
+    let replayed = platform.replay(group.id(), &[]).await.expect("replay");
+    assert_eq!(replayed.rows, rows as u64);
+    platform
+        .wait(&replayed, BOTH, WAIT_MAX)
+        .await
+        .expect("lands");
+    let stored = history(platform, group, None).await.num_rows();
+    assert_eq!(stored, rows_before + rows);
+    assert!(latest(platform, group.id()).await.num_rows() > 0);
+    let listed = platform.quarantined(group.id(), None, 1).await;
+    assert!(listed.expect("list").is_empty());
+    let again = platform.replay(group.id(), &[]).await.expect("replay");
+    assert_eq!(again.rows, 0);
 }

@@ -61,9 +61,11 @@ fn entry(origin: &str) -> Entry {
 
 const LENIENT: VectorOptions = VectorOptions {
     allow_missing: true,
+    allow_error: false,
 };
 const STRICT: VectorOptions = VectorOptions {
     allow_missing: false,
+    allow_error: false,
 };
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,6 @@ pub use vectors::Vectors;
 fn store_failed(error: twinfold_store_online::Error) -> twinfold_client::Error {
     match error {
         twinfold_store_online::Error::Closed => twinfold_client::Error::Closed,
-        other => twinfold_client::Error::dependency("online store", other),
+        other => twinfold_client::Error::dependency("online store", other.retry(), other),
     }
 }

@@ -86,7 +86,7 @@ impl ServingPlan {
         let group = &definition.group;
         let mut share = GroupPlan {
             definition: Arc::clone(definition),
-            table: group.id().resource_name(),
+            table: definition.resource.clone(),
             key_encoder: KeyEncoder::new(group),
             key_names,
             wanted: Vec::new(),

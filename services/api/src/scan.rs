@@ -60,10 +60,9 @@ pub fn scan(
 
 impl Scan {
     async fn page(&mut self) -> Result<arrow::record_batch::RecordBatch> {
-        let table = self.definition.group.id().resource_name();
         let page = self
             .store
-            .scan(&table, self.cursor.take(), PAGE_ROWS_MAX)
+            .scan(&self.definition.resource, self.cursor.take(), PAGE_ROWS_MAX)
             .await;
         let page = page.map_err(store_failed)?;
         self.ended = page.cursor.is_none();

@@ -131,7 +131,7 @@ impl Vectors {
         place: usize,
         row: Option<&StoredRow>,
         entry: &Entry,
-        now: EventTime,
+        (now, options): (EventTime, VectorOptions),
         vector: &mut FeatureVector,
     ) -> Result<()> {
         let group = &self.plan.groups[place];
@@ -150,6 +150,7 @@ impl Vectors {
                         vector.values[*at] = value;
                     }
                 }
+                Err(error) if !options.allow_error => return Err(error),
                 Err(error) => {
                     tracing::error!(feature_group = %definition.id(), %error, "a stored row cannot be read");
                     presence = Presence::Error;
@@ -280,8 +281,14 @@ impl VectorReader for Vectors {
                 groups: Vec::with_capacity(groups.len()),
             };
             for (place, found) in rows.iter().enumerate() {
-                self.fill(place, found[index].as_ref(), entry, now, &mut vector)
-                    .await?;
+                self.fill(
+                    place,
+                    found[index].as_ref(),
+                    entry,
+                    (now, options),
+                    &mut vector,
+                )
+                .await?;
             }
             if let Some(passed) = passed.get(index) {
                 self.override_with(passed, &mut vector)?;

@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -9,9 +10,11 @@ use twinfold_service_kit::{Env, config};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub platform: PlatformConfig,
+    pub log: LogConfig,
     pub topic: TopicConfig,
     pub onlinefs: twinfold_ingest::Config,
     pub offlinefs: twinfold_ingest::Config,
+    pub history: twinfold_offlinefs::UpkeepConfig,
     pub training: TrainingConfig,
 }
 
@@ -21,6 +24,13 @@ pub struct PlatformConfig {
     pub project: String,
     pub reconcile_timeout_ms_max: u64,
     pub shutdown_ms_max: u64,
+    pub maintenance_interval_s: NonZeroU64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    pub filter: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

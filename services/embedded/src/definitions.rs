@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
 use twinfold_model::{FeatureGroupId, QuarantinedRecord, SchemaId};
 use twinfold_registry::Registry;
+use twinfold_store_metadata::GroupRecord;
 
 use crate::failure::registry_failed;
 
@@ -48,11 +49,7 @@ impl RegistryDefinitions {
             .await
             .map_err(registry_failed)?;
         let by_id = records.into_iter().map(|record| {
-            let definition = GroupDefinition {
-                group: record.group,
-                state: record.state,
-                schema: record.schema,
-            };
+            let definition = definition(record);
             (definition.group.id().clone(), Arc::new(definition))
         });
         let known = Arc::new(KnownGroups {
@@ -76,11 +73,7 @@ impl Definitions for RegistryDefinitions {
             .feature_group(id)
             .await
             .map_err(registry_failed)?;
-        Ok(Arc::new(GroupDefinition {
-            group: record.group,
-            state: record.state,
-            schema: record.schema,
-        }))
+        Ok(Arc::new(definition(record)))
     }
 
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
@@ -112,10 +105,24 @@ impl Definitions for RegistryDefinitions {
         self.registry.newest_change()
     }
 
+    async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>> {
+        let pinned = self.registry.pinned_commits(group).await;
+        pinned.map_err(registry_failed)
+    }
+
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
         self.registry
             .quarantine(&records)
             .await
             .map_err(registry_failed)
+    }
+}
+
+fn definition(record: GroupRecord) -> GroupDefinition {
+    GroupDefinition {
+        group: record.group,
+        state: record.state,
+        resource: record.resource,
+        schema: record.schema,
     }
 }

@@ -6,7 +6,7 @@ pub fn topic_failed(error: twinfold_store_topic::Error) -> Error {
     use twinfold_store_topic::Error as Topic;
     match error {
         Topic::Closed => Error::Closed,
-        other => Error::dependency("topic", other),
+        other => Error::dependency("topic", other.retry(), other),
     }
 }
 
@@ -14,22 +14,36 @@ pub fn online_failed(error: twinfold_store_online::Error) -> Error {
     use twinfold_store_online::Error as Online;
     match error {
         Online::Closed => Error::Closed,
-        other => Error::dependency("online store", other),
+        other => Error::dependency("online store", other.retry(), other),
     }
 }
 
 pub fn offline_failed(error: twinfold_store_offline::Error) -> Error {
-    Error::dependency("history", error)
+    use twinfold_store_offline::Error as Offline;
+    match error {
+        Offline::UnknownCommit { .. } | Offline::BeforeFirstCommit { .. } => {
+            Error::Invalid(twinfold_model::Error::InvalidQuery {
+                reason: error.to_string(),
+            })
+        }
+        other => Error::dependency("history", other.retry(), other),
+    }
 }
 
 pub fn metadata_failed(error: twinfold_store_metadata::Error) -> Error {
-    Error::dependency("metadata", error)
+    Error::dependency("metadata", error.retry(), error)
 }
 
 pub fn training_failed(error: twinfold_training::Error) -> Error {
+    use twinfold_training::Error as Training;
     match error {
-        twinfold_training::Error::Model(error) => Error::Invalid(error),
-        other => Error::dependency("training", other),
+        Training::Model(error) => Error::Invalid(error),
+        Training::CsvType { .. } | Training::UnknownSplit { .. } => {
+            Error::Invalid(twinfold_model::Error::InvalidQuery {
+                reason: error.to_string(),
+            })
+        }
+        other => Error::dependency("training", other.retry(), other),
     }
 }
 

@@ -105,6 +105,7 @@ fn write_format(path: &Path) -> io::Result<()> {
 fn failed(path: &Path, error: io::Error) -> Error {
     Error::dependency(
         "platform folder",
+        true,
         io::Error::new(error.kind(), format!("{}: {error}", path.display())),
     )
 }

@@ -13,7 +13,8 @@ mod platform;
 use std::path::Path;
 use std::sync::Arc;
 
-use twinfold_client::{Platform, Result};
+use twinfold_client::{Error, Platform, Result};
+use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
 
 pub use config::{Config, DEFAULT_TOML};
@@ -34,6 +35,17 @@ impl Options {
             config: config::load()?,
             clock: Arc::new(SystemClock),
         })
+    }
+}
+
+/// Sends log lines to standard error as the configuration says. Where the process logs already, by its
+/// own choice or for a platform opened before, nothing changes.
+pub fn log_to_stderr(config: &Config) -> Result<()> {
+    match telemetry::init(&config.log.filter) {
+        Ok(()) | Err(TelemetryError::AlreadyInitialized) => Ok(()),
+        Err(error) => Err(Error::Invalid(twinfold_model::Error::InvalidConfig {
+            reason: error.to_string(),
+        })),
     }
 }
 

@@ -1,30 +1,49 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tracing::warn;
 use twinfold_client::{Definitions, GroupDefinition, WriterSchema};
 use twinfold_ingest::{Batch, Row, Sink, SinkError, SinkFactory};
-use twinfold_model::{FeatureGroup, Offset, Operation, Positions, SchemaId};
+use twinfold_model::{FeatureGroup, Offset, Operation, PartitionId, Positions, SchemaId};
 use twinfold_store_offline::{AppendRequest, Error as StoreError, OfflineStore};
 use twinfold_wire::record::{self, Decoder};
 
+use crate::UpkeepConfig;
 use crate::history::history_batch;
+use crate::upkeep::Upkeep;
 
-/// Rows are decoded in slices of this many: large enough for columns to pay, small enough for memory.
+/// Rows are decoded in slices of at most this many and about this size: large enough for columns to pay,
+/// small enough for memory.
 const DECODE_ROWS_MAX: usize = 16_384;
+const DECODE_BYTES_MAX: usize = 64 << 20;
+/// A batch that is larger than this when decoded makes several commits. Twice what `batch_bytes_max` is
+/// by default, so that only rows that say much with few bytes do: nulls of embeddings above all.
+const COMMIT_BYTES_MAX: usize = 256 << 20;
 
 /// Makes the sinks that append to the history of a group.
 #[derive(Debug)]
 pub struct OfflineSinks {
     store: Arc<dyn OfflineStore>,
     definitions: Arc<dyn Definitions>,
+    upkeep: UpkeepConfig,
+    commit_bytes_max: usize,
 }
 
 impl OfflineSinks {
-    pub fn new(store: Arc<dyn OfflineStore>, definitions: Arc<dyn Definitions>) -> Self {
-        Self { store, definitions }
+    pub fn new(
+        store: Arc<dyn OfflineStore>,
+        definitions: Arc<dyn Definitions>,
+        upkeep: UpkeepConfig,
+    ) -> Self {
+        Self {
+            store,
+            definitions,
+            upkeep,
+            commit_bytes_max: COMMIT_BYTES_MAX,
+        }
     }
 }
 
@@ -35,10 +54,20 @@ impl SinkFactory for OfflineSinks {
     }
 
     async fn open(&self, definition: &GroupDefinition) -> Result<Box<dyn Sink>, SinkError> {
+        let upkeep = Upkeep {
+            store: Arc::clone(&self.store),
+            definitions: Arc::clone(&self.definitions),
+            config: self.upkeep,
+            group: definition.group.id().clone(),
+            table: definition.resource.clone(),
+            due: false,
+        };
         Ok(Box::new(OfflineSink {
             store: Arc::clone(&self.store),
             definitions: Arc::clone(&self.definitions),
-            table: definition.group.id().resource_name(),
+            upkeep,
+            commit_bytes_max: self.commit_bytes_max,
+            table: definition.resource.clone(),
             codec: Arc::new(Mutex::new(Codec::new(&definition.group)?)),
             contained: Positions::new(),
         }))
@@ -53,6 +82,8 @@ struct OfflineSink {
     codec: Arc<Mutex<Codec>>,
     /// What the table contains already.
     contained: Positions,
+    upkeep: Upkeep,
+    commit_bytes_max: usize,
 }
 
 /// What turns rows into columns of the group's current definition.
@@ -80,11 +111,16 @@ impl Codec {
         Ok(())
     }
 
-    fn decode(&mut self, rows: &[Row]) -> Result<Vec<arrow::record_batch::RecordBatch>, SinkError> {
-        let mut batches = Vec::with_capacity(rows.len() / DECODE_ROWS_MAX + 1);
-        for slice in rows.chunks(DECODE_ROWS_MAX) {
+    /// Decodes the first rows, until they take `bytes_max`.
+    fn decode(&mut self, rows: &[Row], bytes_max: usize) -> Result<Part, SinkError> {
+        let mut part = Part::default();
+        let mut bytes = 0;
+        while part.rows < rows.len() && bytes < bytes_max {
+            let slice = &rows[part.rows..];
+            let slice = &slice[..slice.len().min(DECODE_ROWS_MAX)];
             let values: Vec<&Bytes> = slice.iter().map(|row| &row.value).collect();
-            let decoded = self.decoder.decode(&values).map_err(broken)?;
+            let decoded = self.decoder.decode_up_to(&values, DECODE_BYTES_MAX);
+            let decoded = decoded.map_err(broken)?;
             if let Some((index, defect)) = decoded.defects.first() {
                 // Admission walked every byte by the same rules: this is our fault, and losing the row
                 // silently would be worse than stopping.
@@ -93,11 +129,21 @@ impl Codec {
                     "admitted record {position} cannot be decoded: {defect}"
                 )));
             }
-            batches
-                .push(history_batch(&self.group, &self.schema, slice, &decoded).map_err(broken)?);
+            let batch = history_batch(&self.group, &self.schema, slice, &decoded);
+            let batch = batch.map_err(broken)?;
+            part.rows += decoded.taken();
+            bytes += batch.get_array_memory_size();
+            part.batches.push(batch);
         }
-        Ok(batches)
+        Ok(part)
     }
+}
+
+/// What goes into one commit: so many rows, in columns.
+#[derive(Default)]
+struct Part {
+    rows: usize,
+    batches: Vec<RecordBatch>,
 }
 
 #[async_trait]
@@ -119,57 +165,88 @@ impl Sink for OfflineSink {
 
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
         // After a lost answer, or when two writers overlapped, part of the batch may be in already.
-        let reached = |partition| self.contained.get(partition).unwrap_or(Offset::ZERO);
-        let moved = batch.positions.iter();
-        let moved = moved.filter(|(partition, next)| *next > reached(*partition));
-        let positions: Positions = moved.collect();
-        if positions.is_empty() {
-            return Ok(());
-        }
         let rows = batch.rows.iter();
-        let rows = rows.filter(|row| row.version.offset >= reached(row.partition));
-        let request = self.request(rows.cloned().collect(), positions).await?;
-        match self.store.append(&self.table, request).await {
-            Ok(commit) => {
-                self.contained.merge(&commit.positions);
-                Ok(())
+        let rows = rows.filter(|row| row.version.offset >= self.reached(row.partition));
+        let rows: Arc<[Row]> = rows.cloned().collect();
+        self.learn(&rows).await?;
+        let mut first = 0;
+        loop {
+            let part = self.decode(&rows, first).await?;
+            let end = first + part.rows;
+            let positions = if end == rows.len() {
+                batch.positions.clone()
+            } else {
+                // Records between rows are quarantined, which happens before any row is written.
+                let next = |row: &Row| (row.partition, row.version.offset.plus(1));
+                rows[first..end].iter().map(next).collect()
+            };
+            self.append(&rows[first..end], part.batches, &positions)
+                .await?;
+            if end == rows.len() {
+                return Ok(());
             }
-            Err(error @ (StoreError::AlreadyCommitted { .. } | StoreError::Conflict { .. })) => {
-                warn!(table = self.table, %error, "reading the table's positions again");
-                self.positions().await?;
-                Err(refused(error))
-            }
-            Err(error) => Err(refused(error)),
+            first = end;
         }
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
-        // A commit is durable when `append` returns.
+        // A commit is durable when `append` returned, and its rows are known to be readable: a good
+        // moment, as the next rows are only being gathered.
+        self.upkeep.run_if_due().await;
         Ok(())
     }
 }
 
 impl OfflineSink {
-    async fn request(
+    fn reached(&self, partition: PartitionId) -> Offset {
+        self.contained.get(partition).unwrap_or(Offset::ZERO)
+    }
+
+    async fn decode(&self, rows: &Arc<[Row]>, first: usize) -> Result<Part, SinkError> {
+        let (codec, rows) = (Arc::clone(&self.codec), Arc::clone(rows));
+        let bytes_max = self.commit_bytes_max;
+        let decode = move || lock(&codec).decode(&rows[first..], bytes_max);
+        let decoding = tokio::task::spawn_blocking(decode);
+        decoding.await.map_err(broken)?
+    }
+
+    /// Commits rows with the positions up to which they, and all before them, are in.
+    async fn append(
         &mut self,
-        rows: Vec<Row>,
-        positions: Positions,
-    ) -> Result<AppendRequest, SinkError> {
-        self.learn(&rows).await?;
-        let rows_deleted = rows
-            .iter()
-            .filter(|row| row.version.operation == Operation::Delete)
-            .count() as u64;
-        let rows_upserted = rows.len() as u64 - rows_deleted;
-        let codec = Arc::clone(&self.codec);
-        let decoding = tokio::task::spawn_blocking(move || lock(&codec).decode(&rows));
-        let batches = decoding.await.map_err(broken)??;
-        Ok(AppendRequest {
+        rows: &[Row],
+        batches: Vec<RecordBatch>,
+        positions: &Positions,
+    ) -> Result<(), SinkError> {
+        let moved = positions.iter();
+        let moved = moved.filter(|(partition, next)| *next > self.reached(*partition));
+        let positions: Positions = moved.collect();
+        if positions.is_empty() {
+            return Ok(());
+        }
+        let deleted = |row: &&Row| row.version.operation == Operation::Delete;
+        let rows_deleted = rows.iter().filter(deleted).count() as u64;
+        let request = AppendRequest {
             batches,
             positions,
-            rows_upserted,
+            rows_upserted: rows.len() as u64 - rows_deleted,
             rows_deleted,
-        })
+        };
+        match self.store.append(&self.table, request).await {
+            Ok(commit) => {
+                self.contained.merge(&commit.positions);
+                self.upkeep.note_commit(commit.id);
+                Ok(())
+            }
+            Err(error @ (StoreError::AlreadyCommitted { .. } | StoreError::Conflict { .. })) => {
+                warn!(table = self.table, %error, "reading the table's positions again");
+                self.positions().await?;
+                Err(SinkError {
+                    retry: true,
+                    ..refused(error)
+                })
+            }
+            Err(error) => Err(refused(error)),
+        }
     }
 
     /// Hands the decoder every schema that these rows name.
@@ -209,10 +286,7 @@ fn lock(codec: &Mutex<Codec>) -> std::sync::MutexGuard<'_, Codec> {
 fn refused(error: StoreError) -> SinkError {
     SinkError {
         store: "history",
-        retry: !matches!(
-            error,
-            StoreError::SchemaMismatch { .. } | StoreError::UnknownTable { .. }
-        ),
+        retry: error.retry(),
         source: Box::new(error),
     }
 }
@@ -224,3 +298,6 @@ fn broken(reason: impl std::fmt::Display) -> SinkError {
         source: reason.to_string().into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

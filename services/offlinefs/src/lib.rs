@@ -5,8 +5,10 @@
 
 mod append;
 mod history;
+mod upkeep;
 
 pub use append::OfflineSinks;
+pub use upkeep::UpkeepConfig;
 
 /// The name under which progress is committed.
 pub const CONSUMER: &str = "offlinefs";

@@ -30,7 +30,7 @@ impl SinkFactory for OnlineSinks {
     async fn open(&self, definition: &GroupDefinition) -> Result<Box<dyn Sink>, SinkError> {
         Ok(Box::new(OnlineSink {
             store: Arc::clone(&self.store),
-            table: definition.group.id().resource_name(),
+            table: definition.resource.clone(),
         }))
     }
 }
@@ -69,7 +69,7 @@ impl Sink for OnlineSink {
 fn refused(error: twinfold_store_online::Error) -> SinkError {
     SinkError {
         store: "online store",
-        retry: !matches!(error, twinfold_store_online::Error::Closed),
+        retry: error.retry(),
         source: Box::new(error),
     }
 }

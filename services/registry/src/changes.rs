@@ -4,8 +4,6 @@ use twinfold_store_metadata::Change;
 
 use crate::{Registry, Result};
 
-const FEED_PAGE_CHANGES_MAX: usize = 1_000;
-
 impl Registry {
     /// The sequence of the newest change; it moves with every change of a definition or state.
     pub fn newest_change(&self) -> watch::Receiver<u64> {
@@ -26,15 +24,8 @@ impl Registry {
     }
 
     pub(crate) async fn read_feed(&self) -> Result<()> {
+        let newest = self.metadata().newest_change().await?;
         let feed = &self.inner.newest_change;
-        let mut newest = *feed.borrow();
-        loop {
-            let page = self.changes(newest, FEED_PAGE_CHANGES_MAX).await?;
-            newest = page.last().map_or(newest, |change| change.sequence);
-            if page.len() < FEED_PAGE_CHANGES_MAX {
-                break;
-            }
-        }
         feed.send_if_modified(|known| {
             let is_newer = newest > *known;
             *known = newest.max(*known);

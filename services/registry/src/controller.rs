@@ -123,15 +123,15 @@ impl Registry {
     async fn take(&self, step: Step, record: &GroupRecord) -> Result<()> {
         let (group, id) = (&record.group, record.group.id());
         let stores = &self.inner.stores;
-        let name = id.resource_name();
+        let name = &record.resource;
         match step {
             Step::CreateHistory => {
                 let schema = history_schema(group);
-                stores.offline.create_table(&name, schema).await?;
+                stores.offline.create_table(name, schema).await?;
             }
             Step::CreateOnlineTable => {
                 let config = TableConfig { ttl: group.ttl() };
-                stores.online.create_table(&name, config).await?;
+                stores.online.create_table(name, config).await?;
             }
             Step::CreateTopic => {
                 let config = TopicConfig {
@@ -139,7 +139,7 @@ impl Registry {
                     retention: self.inner.config.topic_retention,
                     retention_bytes_max: self.inner.config.topic_retention_bytes_max,
                 };
-                stores.topics.create(&name, &config).await?;
+                stores.topics.create(name, &config).await?;
             }
             Step::Activate => {
                 let active = ResourceState::Active;
@@ -148,9 +148,9 @@ impl Registry {
                     .set_group_state(id, &active, record.revision)
                     .await?;
             }
-            Step::DropTopic => stores.topics.drop_topic(&name).await?,
-            Step::DropOnlineTable => stores.online.drop_table(&name).await?,
-            Step::DropHistory => stores.offline.drop_table(&name).await?,
+            Step::DropTopic => stores.topics.drop_topic(name).await?,
+            Step::DropOnlineTable => stores.online.drop_table(name).await?,
+            Step::DropHistory => stores.offline.drop_table(name).await?,
             Step::RemoveDefinition => self.metadata().remove_group(id).await?,
         }
         Ok(())

@@ -79,11 +79,11 @@ impl Error {
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
-            | Self::StepTimeout { .. }
-            | Self::Topic(_)
-            | Self::Online(_)
-            | Self::Offline(_) => true,
-            Self::Metadata(error) => matches!(error, metadata::Error::Sql(_)),
+            | Self::StepTimeout { .. } => true,
+            Self::Topic(error) => error.retry(),
+            Self::Online(error) => error.retry(),
+            Self::Offline(error) => error.retry(),
+            Self::Metadata(error) => error.retry(),
         }
     }
 
@@ -121,6 +121,47 @@ impl From<metadata::Error> for Error {
                 Self::AlreadyExists { what, name, hint }
             }
             other => Self::Metadata(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_store_will_refuse_again_is_not_tried_again() {
+        let disk_full = || std::io::Error::other("disk full");
+        let refused = [
+            Error::from(topic::Error::InvalidTopicName {
+                found: "A".to_owned(),
+            }),
+            Error::from(online::Error::NewerFormat {
+                path: "online".into(),
+                found: 2,
+                supported: 1,
+            }),
+            Error::from(offline::Error::SchemaMismatch {
+                table: "t".to_owned(),
+                reason: "another type".to_owned(),
+            }),
+        ];
+        for error in refused {
+            assert!(!error.retry(), "{error}");
+        }
+        let failed = [
+            Error::from(topic::Error::Io {
+                path: "topic".into(),
+                source: disk_full(),
+            }),
+            Error::from(online::Error::Io {
+                path: "online".into(),
+                source: disk_full(),
+            }),
+            Error::from(offline::Error::Io(disk_full())),
+        ];
+        for error in failed {
+            assert!(error.retry(), "{error}");
         }
     }
 }

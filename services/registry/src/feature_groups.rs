@@ -292,25 +292,10 @@ impl Registry {
         version: Option<u32>,
     ) -> Result<Error> {
         let groups = self.feature_groups(Some(project)).await?;
-        let versions: Vec<u32> = groups
-            .iter()
-            .map(|record| record.group.id())
-            .filter(|id| id.name.as_str() == name)
-            .map(|id| id.version)
-            .collect();
-        let hint = if versions.is_empty() {
-            let known = groups
-                .iter()
-                .map(|record| record.group.id().name.to_string());
-            suggestion::names(name, known, &format!("project `{project}`"))
-        } else {
-            suggestion::versions(&versions)
-        };
-        Ok(Error::NotFound {
-            what: "feature group",
-            name: full_name(project, name, version),
-            hint,
-        })
+        let known = groups.iter().map(|record| record.group.id());
+        let known = known.map(|id| (id.name.as_str(), id.version));
+        let what = "feature group";
+        Ok(suggestion::not_found(what, project, name, version, known))
     }
 
     async fn not_ready(
@@ -333,14 +318,6 @@ impl Registry {
             waited,
             reason,
         })
-    }
-}
-
-/// `default.weather_1`, or `default.weather` when no version was asked for.
-pub(crate) fn full_name(project: &ProjectName, name: &str, version: Option<u32>) -> String {
-    match version {
-        Some(version) => format!("{project}.{name}_{version}"),
-        None => format!("{project}.{name}"),
     }
 }
 

@@ -3,7 +3,6 @@ use std::collections::BTreeSet;
 use twinfold_model::{FeatureGroupId, FeatureView, FeatureViewId, ProjectName, Query};
 use twinfold_wire::rest::FeatureViewBody;
 
-use crate::feature_groups::full_name;
 use crate::query_check::{Groups, check_query, check_view};
 use crate::{Error, Registry, Result, suggestion};
 
@@ -84,21 +83,10 @@ impl Registry {
         version: Option<u32>,
     ) -> Result<Error> {
         let views = self.feature_views(Some(project)).await?;
-        let versions: Vec<u32> = views
+        let known = views
             .iter()
-            .filter(|view| view.id.name.as_str() == name)
-            .map(|view| view.id.version)
-            .collect();
-        let hint = if versions.is_empty() {
-            let known = views.iter().map(|view| view.id.name.to_string());
-            suggestion::names(name, known, &format!("project `{project}`"))
-        } else {
-            suggestion::versions(&versions)
-        };
-        Ok(Error::NotFound {
-            what: "feature view",
-            name: full_name(project, name, version),
-            hint,
-        })
+            .map(|view| (view.id.name.as_str(), view.id.version));
+        let what = "feature view";
+        Ok(suggestion::not_found(what, project, name, version, known))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use twinfold_model::{
     Error, FeatureGroup, FeatureGroupId, FeatureType, FeatureView, Filter, Join, Query, Result,
-    Selection, Value, coercion,
+    Selection, comparable, constant,
 };
 use twinfold_wire::rest::{FILTER_DEPTH_MAX, filter_depth};
 
@@ -38,7 +38,7 @@ pub fn check_view(mut view: FeatureView, groups: &Groups) -> Result<FeatureView>
         .defaults
         .into_iter()
         .map(|(name, default)| {
-            let default = smallest(default).coerced_to(&name, column(&columns, &name)?)?;
+            let default = constant(default, &name, column(&columns, &name)?)?;
             Ok((name, default))
         })
         .collect::<Result<_>>()?;
@@ -111,7 +111,7 @@ fn check_filter(filter: Filter, columns: &[(String, FeatureType)]) -> Result<Fil
     let inner = |filter: Box<Filter>| check_filter(*filter, columns).map(Box::new);
     Ok(match filter {
         Filter::Compare { feature, op, value } => Filter::Compare {
-            value: literal(value, &feature, column(columns, &feature)?)?,
+            value: comparable(value, &feature, column(columns, &feature)?)?,
             feature,
             op,
         },
@@ -120,7 +120,7 @@ fn check_filter(filter: Filter, columns: &[(String, FeatureType)]) -> Result<Fil
             Filter::In {
                 values: values
                     .into_iter()
-                    .map(|value| literal(value, &feature, r#type))
+                    .map(|value| comparable(value, &feature, r#type))
                     .collect::<Result<_>>()?,
                 feature,
             }
@@ -133,45 +133,6 @@ fn check_filter(filter: Filter, columns: &[(String, FeatureType)]) -> Result<Fil
         Filter::And(left, right) => Filter::And(inner(left)?, inner(right)?),
         Filter::Or(left, right) => Filter::Or(inner(left)?, inner(right)?),
     })
-}
-
-/// A literal as a value of its column's type, or as it is when the column widens to it: a float column
-/// compares with a double.
-fn literal(value: Value, feature: &str, column: &FeatureType) -> Result<Value> {
-    use FeatureType as T;
-    if value.is_null() {
-        return invalid(format!(
-            "filter on `{feature}` compares with null, which is never true; ask whether it is null instead"
-        ));
-    }
-    if matches!(
-        column,
-        T::Array(_) | T::Map(_) | T::Struct(_) | T::Embedding(_)
-    ) {
-        return invalid(format!(
-            "filter on `{feature}`: values of type {column} cannot be compared"
-        ));
-    }
-    let wider = match value {
-        Value::BigInt(_) => Some(T::BigInt),
-        Value::Double(_) => Some(T::Double),
-        Value::Timestamp(_) => Some(T::Timestamp),
-        _ => None,
-    };
-    match smallest(value.clone()).coerced_to(feature, column) {
-        Ok(coerced) => Ok(coerced),
-        Err(_) if wider.is_some_and(|wider| coercion(feature, column, &wider).is_ok()) => Ok(value),
-        Err(error) => Err(error),
-    }
-}
-
-/// A literal has no width of its own: a small whole number counts as an int, which every wider type
-/// takes in, also a double.
-fn smallest(value: Value) -> Value {
-    match value {
-        Value::BigInt(number) => i32::try_from(number).map_or(value, Value::Int),
-        other => other,
-    }
 }
 
 fn column<'a>(columns: &'a [(String, FeatureType)], name: &str) -> Result<&'a FeatureType> {
@@ -198,7 +159,7 @@ fn invalid<T>(reason: String) -> Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use twinfold_model::{CompareOp, FeatureViewId, JoinKind};
+    use twinfold_model::{CompareOp, FeatureViewId, JoinKind, Value};
     use twinfold_testkit::group;
 
     use super::*;

@@ -173,6 +173,7 @@ mod tests {
         GroupRecord {
             group: weather_group(),
             state,
+            resource: weather_group().id().resource_name(1),
             schema: SchemaId(1),
             revision,
             created_at: at(0),

@@ -1,9 +1,44 @@
 //! What to say to someone who asked for a name that is not there.
 
+use twinfold_model::ProjectName;
+
+use crate::Error;
+
 const NEAR_MAX: usize = 3;
 
+/// The error for a name, or a version of it, that is not among the `known` ones of the project.
+pub fn not_found<'a>(
+    what: &'static str,
+    project: &ProjectName,
+    name: &str,
+    version: Option<u32>,
+    known: impl Iterator<Item = (&'a str, u32)> + Clone,
+) -> Error {
+    let of_name = known.clone().filter(|(other, _)| *other == name);
+    let of_name: Vec<u32> = of_name.map(|(_, version)| version).collect();
+    let hint = if of_name.is_empty() {
+        let known = known.map(|(other, _)| other.to_owned());
+        names(name, known, &format!("project `{project}`"))
+    } else {
+        versions(&of_name)
+    };
+    Error::NotFound {
+        what,
+        name: full_name(project, name, version),
+        hint,
+    }
+}
+
+/// `default.weather_1`, or `default.weather` when no version was asked for.
+fn full_name(project: &ProjectName, name: &str, version: Option<u32>) -> String {
+    match version {
+        Some(version) => format!("{project}.{name}_{version}"),
+        None => format!("{project}.{name}"),
+    }
+}
+
 /// A hint for an unknown `name` among `known` ones, beginning with "; ".
-pub fn names(name: &str, known: impl IntoIterator<Item = String>, owner: &str) -> String {
+fn names(name: &str, known: impl IntoIterator<Item = String>, owner: &str) -> String {
     let mut known: Vec<(usize, String)> = known
         .into_iter()
         .map(|other| (distance(name, &other), other))
@@ -27,7 +62,7 @@ pub fn names(name: &str, known: impl IntoIterator<Item = String>, owner: &str) -
 }
 
 /// A hint for an unknown version of a name that has others.
-pub fn versions(known: &[u32]) -> String {
+fn versions(known: &[u32]) -> String {
     let mut known = known.to_vec();
     known.sort_unstable();
     let text: Vec<String> = known.iter().map(u32::to_string).collect();

@@ -1,16 +1,15 @@
 use std::collections::BTreeSet;
 
 use twinfold_model::{
-    DatasetSource, DatasetSpec, Error as Invalid, FeatureGroupId, ProjectName, Query,
+    DatasetSource, DatasetSpec, Error as Invalid, FeatureGroupId, PinnedTable, ProjectName, Query,
     TrainingDataset,
 };
 
-use crate::feature_groups::full_name;
 use crate::{Error, Registry, Result, suggestion};
 
 impl Registry {
-    /// Checks a specification and finds the query to run: that of its view, whose labels count when the
-    /// specification names none, or its own.
+    /// Checks a specification and finds the query to run: that of its view, whose defaults
+    /// count, and whose labels do when the specification names none; or its own.
     pub async fn resolve_dataset(&self, mut spec: DatasetSpec) -> Result<(DatasetSpec, Query)> {
         spec.validate()?;
         let query = match &spec.source {
@@ -24,6 +23,7 @@ impl Registry {
                 if spec.labels.is_empty() {
                     spec.labels = view.labels;
                 }
+                spec.defaults = view.defaults;
                 self.check_query(view.query).await?
             }
         };
@@ -53,9 +53,13 @@ impl Registry {
             .await?)
     }
 
-    /// Stores the finished dataset under its reserved version; from then on it pins its commits.
+    /// Stores the finished dataset under its reserved version; from then on it pins its commits. A group
+    /// that was deleted while the dataset was made has none left to pin.
     pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
         let _references = self.inner.references.lock().await;
+        for pin in &dataset.pins {
+            self.check_pin(pin).await?;
+        }
         self.metadata().put_dataset(dataset).await?;
         self.announce().await;
         Ok(())
@@ -83,8 +87,13 @@ impl Registry {
         Ok(self.metadata().datasets(project).await?)
     }
 
-    /// Forgets a dataset or gives up a reserved version, which is not given again. Its files are the
-    /// caller's.
+    /// Versions of datasets that are being made, or whose making was cut short.
+    pub async fn reserved_training_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>> {
+        Ok(self.metadata().reserved_datasets().await?)
+    }
+
+    /// Forgets a dataset, whose version is not given again, or gives up a reserved version, which may
+    /// be. Its files are the caller's.
     pub async fn delete_training_dataset(
         &self,
         project: &ProjectName,
@@ -99,16 +108,35 @@ impl Registry {
     }
 
     /// The commits of a group's history that training datasets were read from, in order: vacuum keeps
-    /// them.
+    /// them. Commits of an earlier life of the group went with its history.
     pub async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>> {
+        let Some(record) = self.find_group(group).await? else {
+            return Ok(Vec::new());
+        };
         let datasets = self.metadata().datasets(None).await?;
         let commits: BTreeSet<u64> = datasets
             .iter()
             .flat_map(|dataset| &dataset.pins)
-            .filter(|pin| pin.group == *group)
+            .filter(|pin| pin.resource == record.resource)
             .map(|pin| pin.commit)
             .collect();
         Ok(commits.into_iter().collect())
+    }
+
+    /// The table that a pin names belongs to the group as it is now, and is not about to go.
+    async fn check_pin(&self, pin: &PinnedTable) -> Result<()> {
+        let record = self.changeable(&pin.group).await?;
+        if record.resource == pin.resource {
+            return Ok(());
+        }
+        Err(Error::NotFound {
+            what: "history table",
+            name: pin.resource.clone(),
+            hint: format!(
+                "; feature group `{}` was deleted and created again since, its history is `{}` now",
+                pin.group, record.resource
+            ),
+        })
     }
 
     async fn unknown_dataset(
@@ -118,21 +146,10 @@ impl Registry {
         version: Option<u32>,
     ) -> Result<Error> {
         let datasets = self.training_datasets(Some(project)).await?;
-        let versions: Vec<u32> = datasets
+        let known = datasets
             .iter()
-            .filter(|dataset| dataset.name.as_str() == name)
-            .map(|dataset| dataset.version)
-            .collect();
-        let hint = if versions.is_empty() {
-            let known = datasets.iter().map(|dataset| dataset.name.to_string());
-            suggestion::names(name, known, &format!("project `{project}`"))
-        } else {
-            suggestion::versions(&versions)
-        };
-        Ok(Error::NotFound {
-            what: "training dataset",
-            name: full_name(project, name, version),
-            hint,
-        })
+            .map(|dataset| (dataset.name.as_str(), dataset.version));
+        let what = "training dataset";
+        Ok(suggestion::not_found(what, project, name, version, known))
     }
 }

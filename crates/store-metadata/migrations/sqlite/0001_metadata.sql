@@ -13,8 +13,19 @@ CREATE TABLE feature_groups (
     schema_id     INTEGER NOT NULL REFERENCES schemas (id) DEFERRABLE INITIALLY DEFERRED,
     revision      INTEGER NOT NULL,
     created_at_us INTEGER NOT NULL,
+    resource      TEXT    NOT NULL UNIQUE,
     UNIQUE (project, name, version)
 ) STRICT;
+
+-- How often a group of this id was created: a removed group keeps its row, so that the name of its topic
+-- and tables is not given again.
+CREATE TABLE feature_group_lives (
+    project TEXT    NOT NULL,
+    name    TEXT    NOT NULL,
+    version INTEGER NOT NULL,
+    lives   INTEGER NOT NULL,
+    PRIMARY KEY (project, name, version)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE schemas (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -44,6 +55,7 @@ CREATE TABLE training_datasets (
     CHECK ((state = 'finished') = (body IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
+-- A replayed record keeps its row, without its bytes: reported again, it does not come back.
 CREATE TABLE quarantine (
     group_id          INTEGER NOT NULL REFERENCES feature_groups (id) ON DELETE CASCADE,
     partition_id      INTEGER NOT NULL,

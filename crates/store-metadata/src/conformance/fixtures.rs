@@ -77,6 +77,7 @@ pub fn dataset(version: u32) -> TrainingDataset {
             version: None,
             source: DatasetSource::Query(query()),
             labels: Vec::new(),
+            defaults: BTreeMap::new(),
             format: DatasetFormat::Parquet,
             splits: Vec::new(),
             seed: 42,
@@ -87,6 +88,7 @@ pub fn dataset(version: u32) -> TrainingDataset {
         query: query(),
         pins: vec![PinnedTable {
             group: group("a").id().clone(),
+            resource: group("a").id().resource_name(2),
             commit: 3,
         }],
         features: vec![("fare".to_owned(), FeatureType::Double)],

@@ -31,13 +31,14 @@ macro_rules! metadata_conformance {
             a_group_is_created_once_among_racers,
             the_definition_of_a_revision_is_replaced_once,
             a_schema_text_has_one_id_within_its_group,
-            schema_ids_are_not_reused,
+            schema_ids_and_resource_names_are_not_reused,
             states_move_only_where_they_may,
             a_feature_view_is_stored_as_it_is,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
             every_change_is_in_the_feed_once_and_in_order,
             quarantine_is_idempotent_and_paged,
+            a_replayed_record_does_not_come_back,
             quarantine_goes_with_its_group,
             everything_survives_a_reopen,
         );
@@ -140,8 +141,9 @@ pub async fn a_schema_text_has_one_id_within_its_group(place: &dyn Place) {
     );
 }
 
-pub async fn schema_ids_are_not_reused(place: &dyn Place) {
+pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
     let mut seen = BTreeSet::new();
+    let mut resources = BTreeSet::new();
     for round in 0..3 {
         // A reopened store must remember too.
         let store = place.open().await;
@@ -150,6 +152,11 @@ pub async fn schema_ids_are_not_reused(place: &dyn Place) {
             seen.insert(record.schema),
             "round {round}: {:?} was seen",
             record.schema
+        );
+        assert!(
+            resources.insert(record.resource.clone()),
+            "round {round}: {} was seen",
+            record.resource
         );
         remove(&store, &record).await;
         assert_eq!(store.schema(record.schema).await.expect("readable"), None);
@@ -263,15 +270,16 @@ pub async fn dataset_versions_are_given_once(place: &dyn Place) {
         matches!(taken, Err(Error::AlreadyExists { .. })),
         "{taken:?}"
     );
+    let reserved = store.reserved_datasets().await.expect("readable");
+    assert_eq!(reserved.len(), RACERS + 1);
+    assert_eq!(reserved[RACERS], (project.clone(), "fares".to_owned(), 30));
     store
         .remove_dataset(&project, "fares", 30)
         .await
         .expect("reserved");
-    let removed = reserve(Some(30)).await;
-    assert!(
-        matches!(removed, Err(Error::AlreadyExists { .. })),
-        "{removed:?}"
-    );
+    let reserved = store.reserved_datasets().await.expect("readable");
+    assert_eq!(reserved.len(), RACERS);
+    assert_eq!(reserve(Some(30)).await.expect("given up"), 30);
     assert_eq!(reserve(None).await.expect("free"), 31);
     let other = store.reserve_dataset(&project, "tips", None).await;
     assert_eq!(other.expect("free"), 1);
@@ -321,6 +329,11 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     assert_eq!(newest(None).await.expect("readable"), Some(dataset(1)));
     let again = store.remove_dataset(&project, "fares", 2).await;
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+    let given_again = store.reserve_dataset(&project, "fares", Some(2)).await;
+    assert!(
+        matches!(given_again, Err(Error::AlreadyExists { .. })),
+        "{given_again:?}"
+    );
 }
 
 #[expect(
@@ -330,6 +343,7 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
 pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     let store = place.open().await;
     assert_eq!(feed(&store).await, []);
+    assert_eq!(store.newest_change().await.expect("readable"), 0);
     let record = create(&store, "a").await;
     let id = record.group.id().clone();
     activate(&store, &record).await;
@@ -386,6 +400,10 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
         changes.is_sorted_by(|a, b| a.sequence < b.sequence),
         "{changes:?}"
     );
+    assert_eq!(
+        store.newest_change().await.ok(),
+        changes.last().map(|change| change.sequence)
+    );
     let page = store
         .changes(changes[1].sequence, 3)
         .await
@@ -430,22 +448,30 @@ pub async fn quarantine_is_idempotent_and_paged(place: &dyn Place) {
         .expect("readable");
     assert_eq!(rest, records[2..]);
 
-    let replayed = [records[0].position, records[3].position];
-    store
-        .mark_replayed(id, &replayed, NOW)
-        .await
-        .expect("group exists");
-    store
-        .quarantine(&records)
-        .await
-        .expect("a replayed record stays replayed");
-    assert_eq!(store.quarantine_count(id).await.expect("readable"), 3);
-    let open = store.quarantined(id, None, 10).await.expect("readable");
-    assert_eq!(
-        open,
-        [records[1].clone(), records[2].clone(), records[4].clone()]
-    );
     assert_eq!(store.quarantine(&[]).await.ok(), Some(()));
+}
+
+pub async fn a_replayed_record_does_not_come_back(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let records = [(0, 7), (0, 9), (1, 2), (1, 30)]
+        .map(|(partition, offset)| quarantined(id, partition, offset));
+    store.quarantine(&records).await.expect("group exists");
+    let replayed = [records[0].position, records[3].position];
+    for _ in 0..2 {
+        store
+            .mark_replayed(id, &replayed, NOW)
+            .await
+            .expect("group exists");
+    }
+    // A consumer that starts again reports what lies after its last progress once more.
+    store.close().await.expect("closes");
+    let store = place.open().await;
+    store.quarantine(&records).await.expect("reported again");
+    assert_eq!(store.quarantine_count(id).await.expect("readable"), 2);
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(open, records[1..3]);
 }
 
 pub async fn quarantine_goes_with_its_group(place: &dyn Place) {

@@ -22,6 +22,13 @@ impl MetadataStore for SqliteMetadata {
         .collect()
     }
 
+    async fn newest_change(&self) -> Result<u64> {
+        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM changes")
+            .fetch_one(&mut *self.read().await?)
+            .await?;
+        number("change sequence", newest)
+    }
+
     async fn close(&self) -> Result<()> {
         self.close_all().await;
         Ok(())

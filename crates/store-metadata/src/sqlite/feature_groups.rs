@@ -14,8 +14,8 @@ const WHAT: &str = "feature group";
 macro_rules! select_groups {
     ($condition:literal) => {
         concat!(
-            "SELECT id, project, name, version, body, state, state_reason, schema_id, revision,
-                    created_at_us
+            "SELECT id, project, name, version, body, state, state_reason, resource, schema_id,
+                    revision, created_at_us
              FROM feature_groups ",
             $condition
         )
@@ -38,16 +38,18 @@ impl FeatureGroups for SqliteMetadata {
                 name: id.to_string(),
             });
         }
+        let resource = id.resource_name(begin_life(&mut transaction, id).await?);
         // The schema needs the group's row and the row its schema: 0 stands in until the update.
         let row: i64 = sqlx::query_scalar(
             "INSERT INTO feature_groups
-                 (project, name, version, body, state, schema_id, revision, created_at_us)
-             VALUES (?, ?, ?, ?, 'creating', 0, 1, ?) RETURNING id",
+                 (project, name, version, body, state, resource, schema_id, revision, created_at_us)
+             VALUES (?, ?, ?, ?, 'creating', ?, 0, 1, ?) RETURNING id",
         )
         .bind(id.project.as_str())
         .bind(id.name.as_str())
         .bind(id.version)
         .bind(to_json(&FeatureGroupBody::from(group)))
+        .bind(&resource)
         .bind(at.micros())
         .fetch_one(&mut *transaction)
         .await?;
@@ -63,6 +65,7 @@ impl FeatureGroups for SqliteMetadata {
         Ok(GroupRecord {
             group: group.clone(),
             state: ResourceState::Creating,
+            resource,
             schema,
             revision: 1,
             created_at: at,
@@ -184,6 +187,20 @@ pub(super) async fn row_of(connection: &mut SqliteConnection, id: &FeatureGroupI
     .ok_or_else(|| not_found(id))
 }
 
+/// Counts one more creation of a group with this id, and says how many there were.
+async fn begin_life(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<u32> {
+    let lives = sqlx::query_scalar(
+        "INSERT INTO feature_group_lives (project, name, version, lives) VALUES (?, ?, ?, 1)
+         ON CONFLICT (project, name, version) DO UPDATE SET lives = lives + 1 RETURNING lives",
+    )
+    .bind(id.project.as_str())
+    .bind(id.name.as_str())
+    .bind(id.version)
+    .fetch_one(connection)
+    .await?;
+    number("lives of a feature group", lives)
+}
+
 struct StoredGroup {
     row: i64,
     record: GroupRecord,
@@ -237,6 +254,7 @@ fn decode(row: &SqliteRow) -> Result<StoredGroup> {
         record: GroupRecord {
             group,
             state,
+            resource: row.try_get("resource")?,
             schema: SchemaId(number("schema", row.try_get("schema_id")?)?),
             revision: number("revision", row.try_get("revision")?)?,
             created_at: EventTime::from_micros(row.try_get("created_at_us")?),

@@ -103,7 +103,9 @@ impl Quarantine for SqliteMetadata {
         let row = feature_groups::row_of(&mut transaction, group).await?;
         for position in positions {
             sqlx::query(
-                "UPDATE quarantine SET replayed_at_us = ?
+                "UPDATE quarantine
+                 SET replayed_at_us = ?, record_key = x'', record_value = x'', headers = x'',
+                     reason = ''
                  WHERE group_id = ? AND partition_id = ? AND record_offset = ?
                        AND replayed_at_us IS NULL",
             )

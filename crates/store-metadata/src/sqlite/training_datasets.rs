@@ -104,17 +104,45 @@ impl TrainingDatasets for SqliteMetadata {
         .collect()
     }
 
+    async fn reserved_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>> {
+        sqlx::query(
+            "SELECT project, name, version FROM training_datasets WHERE state = 'reserved'
+             ORDER BY project, name, version",
+        )
+        .fetch_all(&mut *self.read().await?)
+        .await?
+        .iter()
+        .map(|row| {
+            let project: String = row.try_get("project")?;
+            let project = ProjectName::new(project.as_str()).map_err(|error| Error::Corrupt {
+                what: WHAT,
+                name: project,
+                reason: error.to_string(),
+            })?;
+            let version = number("training dataset version", row.try_get("version")?)?;
+            Ok((project, row.try_get("name")?, version))
+        })
+        .collect()
+    }
+
     async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()> {
         let mut transaction = self.write().await?;
-        let removed = sqlx::query(
-            "UPDATE training_datasets SET state = 'removed', body = NULL
-             WHERE project = ? AND name = ? AND version = ? AND state <> 'removed'",
-        )
-        .bind(project.as_str())
-        .bind(name)
-        .bind(version)
-        .execute(&mut *transaction)
-        .await?;
+        // A version that was only reserved never was a dataset: it may be given again.
+        let statement = match state(&mut transaction, project, name, version).await? {
+            Some(state) if state == "reserved" => {
+                "DELETE FROM training_datasets WHERE project = ? AND name = ? AND version = ?"
+            }
+            _ => {
+                "UPDATE training_datasets SET state = 'removed', body = NULL
+                 WHERE project = ? AND name = ? AND version = ? AND state <> 'removed'"
+            }
+        };
+        let removed = sqlx::query(statement)
+            .bind(project.as_str())
+            .bind(name)
+            .bind(version)
+            .execute(&mut *transaction)
+            .await?;
         if removed.rows_affected() == 0 {
             return Err(not_found(project, name, version));
         }

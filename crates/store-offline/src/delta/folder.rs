@@ -5,10 +5,10 @@
 //! unreadable. Only the log is written through here; data files are flushed by who writes them.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::ops::Range;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -17,10 +17,11 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
 use super::blocking;
+use super::staged::{Staged, Upload};
 
 #[derive(Debug, Default)]
 pub(super) struct DurableFolder {
@@ -43,18 +44,18 @@ impl ObjectStore for DurableFolder {
     ) -> Result<PutResult> {
         let target = self.reads.path_to_filesystem(location)?;
         let path = location.to_string();
-        blocking(move || write_durably(&target, &payload, &opts.mode))
-            .await
-            .map_err(|source| match source.kind() {
-                ErrorKind::AlreadyExists => Error::AlreadyExists {
-                    path,
-                    source: Box::new(source),
-                },
-                _ => Error::Generic {
-                    store: "DurableFolder",
-                    source: Box::new(source),
-                },
-            })?;
+        let written = blocking(move || {
+            let staged = Staged::beside(target)?;
+            staged.write(&payload)?;
+            staged.publish(&opts.mode)
+        });
+        written.await.map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists => Error::AlreadyExists {
+                path,
+                source: Box::new(source),
+            },
+            _ => failed(source),
+        })?;
         Ok(PutResult {
             e_tag: None,
             version: None,
@@ -63,13 +64,12 @@ impl ObjectStore for DurableFolder {
 
     async fn put_multipart_opts(
         &self,
-        _location: &Path,
+        location: &Path,
         _opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        Err(Error::NotImplemented {
-            operation: "put_multipart_opts".to_owned(),
-            implementer: self.to_string(),
-        })
+        let target = self.reads.path_to_filesystem(location)?;
+        let staged = blocking(move || Staged::beside(target)).await;
+        Ok(Box::new(Upload::new(staged.map_err(failed)?)))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -113,46 +113,10 @@ pub(super) fn sync_folder(folder: &FilePath) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Writes beside the target, flushes, then gives the content its name in one step.
-fn write_durably(target: &FilePath, payload: &PutPayload, mode: &PutMode) -> io::Result<()> {
-    let folder = target
-        .parent()
-        .ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "a file needs a folder"))?;
-    std::fs::create_dir_all(folder)?;
-    let (mut file, staged) = stage(target)?;
-    let named = payload
-        .iter()
-        .try_for_each(|part| file.write_all(part))
-        .and_then(|()| file.sync_all())
-        .and_then(|()| match mode {
-            PutMode::Create => std::fs::hard_link(&staged, target),
-            PutMode::Overwrite => std::fs::rename(&staged, target),
-            PutMode::Update(_) => Err(ErrorKind::Unsupported.into()),
-        });
-    if !matches!((&named, mode), (Ok(()), PutMode::Overwrite)) {
-        std::fs::remove_file(&staged)?;
-    }
-    named?;
-    sync_folder(folder)
-}
-
-/// A new file next to the target. Listings skip names that end in `#` and digits.
-fn stage(target: &FilePath) -> io::Result<(File, PathBuf)> {
-    let mut attempt = 0_u32;
-    loop {
-        let mut name = target.as_os_str().to_owned();
-        name.push(format!("#{attempt}"));
-        let staged = PathBuf::from(name);
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&staged)
-        {
-            Ok(file) => return Ok((file, staged)),
-            // Left behind by a crash, or in use by another writer.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => attempt += 1,
-            Err(error) => return Err(error),
-        }
+pub(super) fn failed(source: io::Error) -> Error {
+    Error::Generic {
+        store: "DurableFolder",
+        source: Box::new(source),
     }
 }
 
@@ -160,7 +124,10 @@ fn stage(target: &FilePath) -> io::Result<(File, PathBuf)> {
 mod tests {
     use super::*;
     use futures::TryStreamExt;
-    use object_store::ObjectStoreExt;
+    use object_store::buffered::BufWriter;
+    use object_store::{ObjectStoreExt, PutMode};
+    use std::sync::Arc;
+    use tokio::io::AsyncWriteExt;
 
     #[tokio::test]
     async fn a_name_is_given_once_and_nothing_is_left_beside_it() {
@@ -182,11 +149,50 @@ mod tests {
         store.put(&path, "third".into()).await.unwrap();
         let read = store.get(&path).await.unwrap().bytes().await.unwrap();
         assert_eq!(read, "third");
-        let names: Vec<_> = std::fs::read_dir(folder.path().join("log"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(names, ["0.json"]);
+        assert_eq!(names(&folder.path().join("log")), ["0.json"]);
+    }
+
+    fn names(folder: &FilePath) -> Vec<std::ffi::OsString> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    /// Checkpoints are written like this, in parts once they outgrow the buffer of 10 MiB.
+    #[tokio::test]
+    async fn a_file_larger_than_a_buffer_comes_in_parts_and_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(DurableFolder::default());
+        let root = Path::from_absolute_path(folder.path()).unwrap();
+        let path = root.clone().join("1.checkpoint.parquet");
+        store.put(&path, "an older one".into()).await.unwrap();
+        let content: Vec<u8> = (0..27_u32 << 20).map(|at| (at >> 10) as u8).collect();
+        let mut writer = BufWriter::new(Arc::clone(&store), path.clone());
+        for part in content.chunks(3_000_000) {
+            writer.write_all(part).await.unwrap();
+        }
+        let listed: Vec<_> = store.list(Some(&root)).try_collect().await.unwrap();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        let read = store.get(&path).await.unwrap().bytes().await.unwrap();
+        assert_eq!(read, "an older one", "until all is written");
+        writer.shutdown().await.unwrap();
+        let read = store.get(&path).await.unwrap().bytes().await.unwrap();
+        assert!(read == content, "found {} bytes", read.len());
+        assert_eq!(names(folder.path()), ["1.checkpoint.parquet"]);
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_is_given_up_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DurableFolder::default();
+        let path = Path::from_absolute_path(folder.path().join("log").join("1.parquet")).unwrap();
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        upload.put_part("a part".into()).await.unwrap();
+        upload.abort().await.unwrap();
+        upload.complete().await.unwrap_err();
+        let mut upload = store.put_multipart(&path).await.unwrap();
+        upload.put_part("a part".into()).await.unwrap();
+        drop(upload);
+        assert!(names(&folder.path().join("log")).is_empty());
     }
 
     #[tokio::test]

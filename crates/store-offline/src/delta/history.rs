@@ -17,7 +17,7 @@ impl Table {
         let head = self.head().await?;
         let ids = (0..=head.commit).rev().take(limit);
         stream::iter(ids)
-            .map(|id| async move { Ok(self.logged(id).await?.commit) })
+            .map(|id| self.standing(id))
             .buffered(LISTING_READS_MAX)
             .try_collect()
             .await
@@ -37,21 +37,25 @@ impl Table {
             Some(AsOf::Commit(commit)) => commit,
             Some(AsOf::Time(time)) => self.last_commit_at(&head, time).await?,
         };
-        let (delta, schema) = if commit == head.commit {
-            (self.state(&head).await?.clone(), head.schema.clone())
+        let (delta, schema, positions) = if commit == head.commit {
+            let delta = self.state(&head).await?.clone();
+            (delta, head.schema.clone(), head.positions.clone())
         } else {
             let delta = self.load(Some(commit)).await?;
             let schema = self.schema_of(&delta)?;
-            (delta, schema)
+            let positions = self.standing(commit).await?.positions;
+            (delta, schema, positions)
         };
         Ok(Snapshot {
+            name: self.name.clone(),
             commit,
+            positions,
             schema: schema.clone(),
             table: Arc::new(FrozenTable::new(delta, schema)?),
         })
     }
 
-    /// Commit times never decrease, so the commit is found by halving.
+    /// Times of standing commits never decrease, so the commit is found by halving.
     async fn last_commit_at(&self, head: &Head, time: EventTime) -> Result<u64> {
         if head.committed_at <= time {
             return Ok(head.commit);
@@ -59,7 +63,7 @@ impl Table {
         let (mut low, mut high) = (0, head.commit);
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.logged(middle).await?.commit.committed_at <= time {
+            if self.standing(middle).await?.committed_at <= time {
                 low = middle + 1;
             } else {
                 high = middle;

@@ -178,10 +178,32 @@ fn delete_unneeded(
         let unneeded_since = removed
             .get(&name)
             .map_or(written, |time| written.max(*time));
-        if unneeded_since <= oldest_kept {
-            delete_orphan(&entry.path());
+        if unneeded_since <= oldest_kept && delete_orphan(&entry.path()) {
             deleted += 1;
         }
     }
     Ok(deleted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_gone_counts_as_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["unneeded.parquet", "needed.parquet", "notes.txt"] {
+            std::fs::write(folder.path().join(name), "rows").unwrap();
+        }
+        // A folder cannot be deleted as a file.
+        std::fs::create_dir(folder.path().join("stays.parquet")).unwrap();
+        let needed = HashSet::from(["needed.parquet".to_owned()]);
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let deleted = delete_unneeded(folder.path(), &needed, &HashMap::new(), later).unwrap();
+        assert_eq!(deleted, 1);
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["needed.parquet", "notes.txt", "stays.parquet"]);
+    }
 }

@@ -10,6 +10,7 @@ mod history;
 mod lifecycle;
 mod maintenance;
 mod scan;
+mod staged;
 mod table;
 
 use std::collections::HashMap;

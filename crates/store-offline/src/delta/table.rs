@@ -8,7 +8,7 @@ use deltalake_core::kernel::transaction::{PROTOCOL, TransactionError};
 use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::OnceCell;
-use twinfold_model::{EventTime, Positions};
+use twinfold_model::{Commit, EventTime, Positions};
 use url::Url;
 
 use super::columns;
@@ -134,21 +134,34 @@ impl Table {
             .map_err(|source| self.delta_error(source))?;
         let schema = self.schema_of(&delta)?;
         let read_only = PROTOCOL.can_write_to(state).err();
-        let newest = self.logged(state.version()).await?;
-        let (commit, committed_at) = (newest.commit.id, newest.commit.committed_at);
-        let mut last_of_ours = newest;
-        // Another engine may have tidied up the table since.
-        while !last_of_ours.is_ours && last_of_ours.commit.id > 0 {
-            last_of_ours = self.logged(last_of_ours.commit.id - 1).await?;
-        }
+        let newest = self.standing(state.version()).await?;
         Ok(Head {
-            commit,
-            committed_at: committed_at.max(last_of_ours.commit.committed_at),
-            positions: last_of_ours.commit.positions,
+            commit: newest.id,
+            committed_at: newest.committed_at,
+            positions: newest.positions,
             schema,
             read_only: read_only.map(|error| error.to_string()),
             state: OnceCell::new_with(Some(delta)),
         })
+    }
+
+    /// A commit as it stands in the order of all: with the positions of the newest commit of ours up to
+    /// it, as another engine that tidied up since tells none, and at the latest time up to it, as the
+    /// clock of another engine may be behind. A commit of ours is never before any that it follows.
+    pub(super) async fn standing(&self, commit: u64) -> Result<Commit> {
+        let Logged {
+            mut commit,
+            is_ours,
+        } = self.logged(commit).await?;
+        let (mut id, mut is_reached) = (commit.id, is_ours);
+        while !is_reached && id > 0 {
+            id -= 1;
+            let before = self.logged(id).await?;
+            commit.committed_at = commit.committed_at.max(before.commit.committed_at);
+            commit.positions = before.commit.positions;
+            is_reached = before.is_ours;
+        }
+        Ok(commit)
     }
 
     pub(super) async fn logged(&self, commit: u64) -> Result<Logged> {

@@ -7,16 +7,17 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::disk::Disk;
 use super::engine::{Engine, Table, lock};
 use super::index::Location;
 use super::log::SEGMENT_BYTES_MIN;
 use super::segment::{Segment, Span};
-use super::{Options, files, hint};
+use super::{Options, hint};
 use crate::{Error, Result};
 
 /// One run has at most this many segments, which bounds how long it takes.
@@ -132,7 +133,8 @@ impl Engine {
             let live = self.live_in(&group);
             self.log.sync()?;
             for (segment, entries) in group.iter().zip(&live) {
-                hint::write(&segment.hint_path(), segment.bytes(), entries)?;
+                let path = segment.hint_path();
+                hint::write(&self.log.disk, &path, segment.bytes(), entries)?;
                 segment.set_hinted();
             }
         }
@@ -146,9 +148,7 @@ impl Engine {
         };
         // What made a record dead must not be lost later than the dead record itself.
         self.log.sync()?;
-        if output.entries.is_empty() {
-            files::remove(&output.path)?;
-        } else {
+        if !output.entries.is_empty() {
             self.publish(output)?;
         }
         self.log.remove(run)
@@ -160,7 +160,6 @@ impl Engine {
             entries.sort_unstable_by_key(|entry| entry.position);
             for entry in entries {
                 if stop.load(Ordering::Relaxed) {
-                    files::remove(&output.path)?;
                     return Ok(None);
                 }
                 let from = Location {
@@ -172,7 +171,6 @@ impl Engine {
                     Ok(record) => output.push(&record, from, entry)?,
                     Err(error) => {
                         source.set_damaged();
-                        files::remove(&output.path)?;
                         return Err(error);
                     }
                 }
@@ -214,9 +212,10 @@ impl Engine {
     fn publish(&self, output: Output) -> Result<()> {
         let path = output.span.path(&self.log.folder);
         let bytes = output.bytes;
-        hint::write(&path.with_extension("hint"), bytes, &output.entries)?;
+        let hint_path = path.with_extension("hint");
+        hint::write(&self.log.disk, &hint_path, bytes, &output.entries)?;
         std::fs::rename(&output.path, &path).map_err(Error::io(&path))?;
-        files::sync_folder(&self.log.folder)?;
+        self.log.disk.sync_folder(&self.log.folder)?;
         let segment = Segment::open(&self.log.folder, self.log.take_id(), output.span)?;
         segment.add_records(output.entries.len() as u64);
         segment.set_hinted();
@@ -258,12 +257,16 @@ fn facts_of(segment: &Segment) -> Facts {
     }
 }
 
-/// The file that takes the place of a run, while it is written.
+/// The file that takes the place of a run, while it is written. It goes when this is dropped, unless
+/// it has got its name by then.
 struct Output {
-    path: std::path::PathBuf,
-    file: BufWriter<File>,
+    disk: Disk,
+    path: PathBuf,
+    file: File,
     span: Span,
+    /// Length so far, with what is still in the buffer.
     bytes: u64,
+    buffer: Vec<u8>,
     /// What the file holds, in its order, and where each record came from.
     entries: Vec<hint::Entry>,
     from: Vec<Location>,
@@ -275,7 +278,8 @@ impl Output {
         let path = engine.log.folder.join("compaction.tmp");
         let file = File::create(&path).map_err(Error::io(&path))?;
         Ok(Self {
-            file: BufWriter::with_capacity(WRITE_BUFFER_BYTES, file),
+            disk: engine.log.disk.clone(),
+            file,
             path,
             span: Span {
                 first: spans().map(|span| span.first).min().unwrap_or(0),
@@ -283,6 +287,7 @@ impl Output {
                 generation: spans().map(|span| span.generation).max().unwrap_or(0) + 1,
             },
             bytes: 0,
+            buffer: Vec::with_capacity(WRITE_BUFFER_BYTES),
             entries: Vec::new(),
             from: Vec::new(),
         })
@@ -291,7 +296,10 @@ impl Output {
     fn push(&mut self, record: &[u8], from: Location, entry: hint::Entry) -> Result<()> {
         let position = u32::try_from(self.bytes)
             .map_err(|_| Error::corrupt(&self.path, "longer than 4 GiB"))?;
-        self.file.write_all(record).map_err(Error::io(&self.path))?;
+        if self.buffer.len() + record.len() > WRITE_BUFFER_BYTES {
+            self.write_buffer()?;
+        }
+        self.buffer.extend_from_slice(record);
         self.bytes += record.len() as u64;
         self.entries.push(hint::Entry { position, ..entry });
         self.from.push(from);
@@ -300,10 +308,25 @@ impl Output {
 
     /// Makes the content durable.
     fn finish(mut self) -> Result<Self> {
-        self.file.flush().map_err(Error::io(&self.path))?;
-        let file = self.file.get_ref();
-        file.sync_all().map_err(Error::io(&self.path))?;
+        self.write_buffer()?;
+        self.disk.sync(&self.file).map_err(Error::io(&self.path))?;
         Ok(self)
+    }
+
+    fn write_buffer(&mut self) -> Result<()> {
+        let position = self.bytes - self.buffer.len() as u64;
+        self.disk
+            .write_all_at(&self.file, &self.buffer, position)
+            .map_err(Error::io(&self.path))?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        // Nothing is there when it has its name. A full disk must not be left fuller than it was.
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -100,7 +100,7 @@ impl Engine {
         if changed == *registry {
             return Ok(());
         }
-        changed.write(&self.registry_path())?;
+        changed.write(&self.log.disk, &self.registry_path())?;
         *registry = changed;
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables
@@ -117,7 +117,7 @@ impl Engine {
         if changed.tables.remove(name).is_none() {
             return Ok(());
         }
-        changed.write(&self.registry_path())?;
+        changed.write(&self.log.disk, &self.registry_path())?;
         *registry = changed;
         let removed = self
             .tables

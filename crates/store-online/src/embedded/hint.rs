@@ -12,7 +12,7 @@ use std::path::Path;
 
 use twinfold_model::{EventTime, Operation};
 
-use super::files;
+use super::disk::{self, Disk};
 use super::index::KeyHash;
 use crate::Result;
 
@@ -33,13 +33,13 @@ pub(super) struct Entry {
     pub length: u32,
 }
 
-pub(super) fn write(path: &Path, segment_bytes: u64, entries: &[Entry]) -> Result<()> {
-    files::replace(path, &encode(segment_bytes, entries))
+pub(super) fn write(disk: &Disk, path: &Path, segment_bytes: u64, entries: &[Entry]) -> Result<()> {
+    disk.replace(path, &encode(segment_bytes, entries))
 }
 
 /// `None` when there is no hint that can be trusted.
 pub(super) fn read(path: &Path, segment_bytes: u64) -> Result<Option<Vec<Entry>>> {
-    let Some(bytes) = files::read_if_there(path)? else {
+    let Some(bytes) = disk::read_if_there(path)? else {
         return Ok(None);
     };
     let entries = decode(&bytes, segment_bytes);

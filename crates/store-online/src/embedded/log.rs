@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::disk::Disk;
 use super::index::{KeyHash, Location};
 use super::segment::{Segment, Segments, Span};
-use super::{Options, Stats, files, hint};
+use super::{Options, Stats, hint};
 use crate::{Error, Result};
 
 /// A segment is not cut shorter than this, unless the options ask for it.
@@ -17,6 +18,7 @@ const SEGMENTS_WANTED: u64 = 8;
 
 #[derive(Debug)]
 pub(super) struct Log {
+    pub disk: Disk,
     pub folder: PathBuf,
     pub seed: u64,
     pub options: Options,
@@ -53,8 +55,9 @@ impl Tail {
 }
 
 impl Log {
-    pub fn new(folder: PathBuf, seed: u64, options: Options) -> Self {
+    pub fn new(disk: Disk, folder: PathBuf, seed: u64, options: Options) -> Self {
         Self {
+            disk,
             folder,
             seed,
             options,
@@ -91,7 +94,7 @@ impl Log {
         for segment in removed {
             segment.remove_files()?;
         }
-        files::sync_folder(&self.folder)
+        self.disk.sync_folder(&self.folder)
     }
 
     /// Lets go of every file.
@@ -120,7 +123,7 @@ impl Log {
                 tail.active.insert(self.begin(&mut tail.next_sequence)?)
             }
         };
-        let position = segment.append(bytes, records)?;
+        let position = segment.append(&self.disk, bytes, records)?;
         Ok(Appended {
             start: Location {
                 segment: segment.id,
@@ -135,7 +138,7 @@ impl Log {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         self.segments()
             .iter()
-            .try_for_each(|segment| segment.sync())
+            .try_for_each(|segment| segment.sync(&self.disk))
     }
 
     /// What the files hold; rows are counted by the tables.
@@ -181,16 +184,21 @@ impl Log {
     }
 
     fn begin(&self, next_sequence: &mut u32) -> Result<Arc<Segment>> {
+        let sequence = *next_sequence;
+        // First, so that what is left of a failure stands in nobody's way.
+        *next_sequence = sequence
+            .checked_add(1)
+            .ok_or_else(|| Error::corrupt(&self.folder, "no segment number is left"))?;
         let span = Span {
-            first: *next_sequence,
-            last: *next_sequence,
+            first: sequence,
+            last: sequence,
             generation: 0,
         };
         let segment = Segment::create(&self.folder, self.take_id(), span)?;
-        files::sync_folder(&self.folder)?;
-        *next_sequence = next_sequence
-            .checked_add(1)
-            .ok_or_else(|| Error::corrupt(&self.folder, "no segment number is left"))?;
+        self.disk.sync_folder(&self.folder).inspect_err(|_| {
+            // Should this fail too, it is an empty segment at the next opening.
+            let _ = segment.remove_files();
+        })?;
         Ok(self.add(segment))
     }
 

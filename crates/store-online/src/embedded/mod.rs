@@ -7,12 +7,13 @@
 //!
 //! In reading order: `record` is one record's bytes, `segment` one file of records, `log` all of them,
 //! `hint` what spares reading them at opening; `index` is the hash table, `batch` what a writer brings,
-//! `engine` puts them together, `compaction` gives space back, `recovery` opens what is there.
+//! `engine` puts them together, `compaction` gives space back, `recovery` opens what is there. All of
+//! them write through `disk`.
 
 mod batch;
 mod compaction;
+mod disk;
 mod engine;
-mod files;
 mod hint;
 mod index;
 mod log;
@@ -107,18 +108,6 @@ impl EmbeddedOnline {
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
-
-    /// Forgets rows and deletes of tables with a TTL that are expired at `now`, and gives back at
-    /// once all space that is worth it. Without this, space is given back as segments fill up, and
-    /// expired rows stay.
-    pub async fn compact(&self, now: EventTime) -> Result<()> {
-        let engine = Arc::clone(&self.engine);
-        blocking(move || {
-            engine.expire(now)?;
-            engine.tidy(&AtomicBool::new(false))
-        })
-        .await
-    }
 }
 
 #[async_trait]
@@ -175,6 +164,16 @@ impl OnlineStore for EmbeddedOnline {
         let after = cursor.map(|cursor| parse_cursor(&cursor)).transpose()?;
         let engine = Arc::clone(&self.engine);
         blocking(move || engine.scan(&table, after, rows_max.max(1))).await
+    }
+
+    async fn expire(&self, now: EventTime) -> Result<()> {
+        let engine = Arc::clone(&self.engine);
+        blocking(move || {
+            engine.expire(now)?;
+            engine.pace.poke();
+            Ok(())
+        })
+        .await
     }
 
     async fn flush(&self) -> Result<()> {

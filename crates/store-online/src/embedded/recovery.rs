@@ -11,13 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::ScopedJoinHandle;
 
+use super::disk::{self, Disk};
 use super::engine::{Engine, Table, lock};
 use super::index::{Entry, Location};
 use super::log::{Log, Tail};
 use super::pace::Pace;
 use super::registry::Registry;
 use super::segment::{Segment, Span};
-use super::{Options, files, hint};
+use super::{Options, hint};
 use crate::{Error, Result};
 
 /// The layout of the folder that this version writes.
@@ -25,12 +26,16 @@ const FORMAT: u32 = 1;
 
 impl Engine {
     pub fn open(folder: &Path, options: Options) -> Result<Self> {
+        Self::open_on(Disk::default(), folder, options)
+    }
+
+    pub fn open_on(disk: Disk, folder: &Path, options: Options) -> Result<Self> {
         let log_folder = folder.join("log");
         std::fs::create_dir_all(&log_folder).map_err(Error::io(&log_folder))?;
         let lock = take_lock(&folder.join("lock"))?;
-        check_format(&folder.join("format"))?;
-        let registry = read_registry(&folder.join("tables"))?;
-        let spans = tidy_folder(&log_folder)?;
+        check_format(&disk, &folder.join("format"))?;
+        let registry = read_registry(&disk, &folder.join("tables"))?;
+        let spans = tidy_folder(&disk, &log_folder)?;
         let next_sequence = spans.last().map_or(0, |span| span.last + 1);
         let tables = registry
             .tables
@@ -38,7 +43,7 @@ impl Engine {
             .map(|(name, (id, config))| (name.clone(), Arc::new(Table::new(*id, name, *config))));
         let engine = Self {
             folder: folder.to_owned(),
-            log: Log::new(log_folder, registry.seed, options),
+            log: Log::new(disk, log_folder, registry.seed, options),
             tables: RwLock::new(tables.collect()),
             registry: Mutex::new(registry),
             tail: Mutex::new(Tail::at(next_sequence)),
@@ -78,7 +83,12 @@ impl Engine {
                     segment.set_hinted();
                     entries
                 }
-                None => self.log.scan(&segment)?,
+                None => {
+                    let entries = self.log.scan(&segment)?;
+                    // It may be in the page cache only, and what it supersedes is about to go.
+                    segment.write_again(&self.log.disk)?;
+                    entries
+                }
             };
             Ok((segment, entries))
         };
@@ -169,9 +179,9 @@ fn take_lock(path: &Path) -> Result<File> {
     }
 }
 
-fn check_format(path: &Path) -> Result<()> {
-    let Some(bytes) = files::read_if_there(path)? else {
-        return files::replace(path, format!("{FORMAT}\n").as_bytes());
+fn check_format(disk: &Disk, path: &Path) -> Result<()> {
+    let Some(bytes) = disk::read_if_there(path)? else {
+        return disk.replace(path, format!("{FORMAT}\n").as_bytes());
     };
     let text = String::from_utf8_lossy(&bytes);
     let found: u32 = text.trim().parse().map_err(|_| {
@@ -190,17 +200,17 @@ fn check_format(path: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_registry(path: &Path) -> Result<Registry> {
+fn read_registry(disk: &Disk, path: &Path) -> Result<Registry> {
     if let Some(registry) = Registry::read(path)? {
         return Ok(registry);
     }
     let registry = Registry::new(RandomState::new().hash_one("hash seed"));
-    registry.write(path)?;
+    registry.write(disk, path)?;
     Ok(registry)
 }
 
 /// Removes what a crash left half done and answers the segments in the order of the log.
-fn tidy_folder(folder: &Path) -> Result<Vec<Span>> {
+fn tidy_folder(disk: &Disk, folder: &Path) -> Result<Vec<Span>> {
     let mut spans = Vec::new();
     let mut others = Vec::new();
     for file in std::fs::read_dir(folder).map_err(Error::io(folder))? {
@@ -217,17 +227,21 @@ fn tidy_folder(folder: &Path) -> Result<Vec<Span>> {
     let replaced = |span: &Span| spans.iter().any(|other| other.replaces(*span));
     let (obsolete, mut kept): (Vec<Span>, Vec<Span>) =
         spans.iter().copied().partition(|span| replaced(span));
+    if !obsolete.is_empty() {
+        // The crash may have come before the name of what replaces them was durable.
+        disk.sync_folder(folder)?;
+    }
     for span in obsolete {
         let path = span.path(folder);
-        files::remove(&path.with_extension("hint"))?;
-        files::remove(&path)?;
+        disk::remove(&path.with_extension("hint"))?;
+        disk::remove(&path)?;
     }
     for path in others {
         let is_ours = path.extension().is_some_and(|extension| {
             extension == "tmp" || extension == "hint" && !path.with_extension("log").exists()
         });
         if is_ours {
-            files::remove(&path)?;
+            disk::remove(&path)?;
         }
     }
     kept.sort_unstable();

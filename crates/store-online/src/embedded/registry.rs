@@ -13,7 +13,7 @@ use std::path::Path;
 
 use twinfold_model::Ttl;
 
-use super::files;
+use super::disk::{self, Disk};
 use crate::{Error, Result, TableConfig};
 
 const MAGIC: &[u8; 4] = b"TFO1";
@@ -36,15 +36,15 @@ impl Registry {
     }
 
     pub fn read(path: &Path) -> Result<Option<Self>> {
-        let Some(bytes) = files::read_if_there(path)? else {
+        let Some(bytes) = disk::read_if_there(path)? else {
             return Ok(None);
         };
         let damaged = || Error::corrupt(path, "the list of tables does not read back");
         Self::decode(&bytes).map(Some).ok_or_else(damaged)
     }
 
-    pub fn write(&self, path: &Path) -> Result<()> {
-        files::replace(path, &self.encode())
+    pub fn write(&self, disk: &Disk, path: &Path) -> Result<()> {
+        disk.replace(path, &self.encode())
     }
 
     fn encode(&self) -> Vec<u8> {

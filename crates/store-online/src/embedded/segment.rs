@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::disk::{self, Disk};
 use super::record::{self, Record, Scanned};
 use crate::{Error, Result};
 
@@ -48,6 +49,9 @@ impl Span {
     }
 }
 
+/// What is written again at a time.
+const WRITE_AGAIN_BYTES: u64 = 4 << 20;
+
 #[derive(Debug)]
 pub(super) struct Segment {
     /// Names the file in the index; counted from 0 at each opening.
@@ -61,7 +65,7 @@ pub(super) struct Segment {
     sealed: AtomicBool,
     hinted: AtomicBool,
     damaged: AtomicBool,
-    /// Written to since the last sync.
+    /// Holds what no sync is known to have made durable.
     dirty: AtomicBool,
     /// A sync failed: the system may have thrown away what was written before.
     sync_failed: AtomicBool,
@@ -82,7 +86,8 @@ impl Segment {
         Ok(Self::over(file, path, id, span, 0))
     }
 
-    /// A file that will not be written to again.
+    /// A file that nothing will be appended to. Taken for durable: where that is not known, the caller
+    /// has it [written again](Self::write_again).
     pub fn open(folder: &Path, id: u32, span: Span) -> Result<Self> {
         let path = span.path(folder);
         let file = OpenOptions::new()
@@ -167,13 +172,13 @@ impl Segment {
 
     /// Appends whole records and answers where they begin. After an error the file holds what it
     /// held before. One caller at a time.
-    pub fn append(&self, bytes: &[u8], records: u64) -> Result<u32> {
+    pub fn append(&self, disk: &Disk, bytes: &[u8], records: u64) -> Result<u32> {
         let end = self.bytes();
         if self.torn.load(Ordering::Relaxed) {
             self.file.set_len(end).map_err(Error::io(&self.path))?;
             self.torn.store(false, Ordering::Relaxed);
         }
-        if let Err(source) = write_all_at(&self.file, bytes, end) {
+        if let Err(source) = disk.write_all_at(&self.file, bytes, end) {
             self.torn
                 .store(self.file.set_len(end).is_err(), Ordering::Relaxed);
             return Err(Error::io(&self.path)(source));
@@ -213,14 +218,37 @@ impl Segment {
         Ok(())
     }
 
-    /// Makes what was written durable. A failure is final: the next success would prove nothing.
-    pub fn sync(&self) -> Result<()> {
+    /// Writes everything again, so that the next sync makes it durable, whatever became of it before.
+    ///
+    /// For a killed process a sync would do. But after a sync that failed, the system may take pages
+    /// for written that never were, and the next one passes them over, also one of another process.
+    pub fn write_again(&self, disk: &Disk) -> Result<()> {
+        let end = self.bytes();
+        let mut buffer = vec![0; end.min(WRITE_AGAIN_BYTES) as usize];
+        let mut position = 0;
+        while position < end {
+            let part = &mut buffer[..(end - position).min(WRITE_AGAIN_BYTES) as usize];
+            self.file
+                .read_exact_at(part, position)
+                .and_then(|()| disk.write_all_at(&self.file, part, position))
+                .map_err(Error::io(&self.path))?;
+            position += part.len() as u64;
+        }
+        self.dirty.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes what was written durable. A failure is final: the next success would prove nothing until
+    /// everything was [written again](Self::write_again).
+    pub fn sync(&self, disk: &Disk) -> Result<()> {
         if self.sync_failed.load(Ordering::Acquire) {
-            let reason = io::Error::other("an earlier sync failed; open the store again");
-            return Err(Error::io(&self.path)(reason));
+            return Err(Error::Broken {
+                path: self.path.clone(),
+                reason: "an earlier sync failed".to_owned(),
+            });
         }
         if self.dirty.swap(false, Ordering::AcqRel)
-            && let Err(source) = self.file.sync_data()
+            && let Err(source) = disk.sync(&self.file)
         {
             self.sync_failed.store(true, Ordering::Release);
             return Err(Error::io(&self.path)(source));
@@ -229,8 +257,8 @@ impl Segment {
     }
 
     pub fn remove_files(&self) -> Result<()> {
-        super::files::remove(&self.hint_path())?;
-        super::files::remove(&self.path)
+        disk::remove(&self.hint_path())?;
+        disk::remove(&self.path)
     }
 }
 
@@ -267,42 +295,6 @@ impl Segments {
         let mut segments = self.0.clone();
         segments.sort_unstable_by_key(|segment| segment.span);
         segments
-    }
-}
-
-#[cfg(not(test))]
-fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    file.write_all_at(bytes, at)
-}
-
-#[cfg(test)]
-fn write_all_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    let room = full_disk::take(bytes.len());
-    file.write_all_at(&bytes[..room], at)?;
-    if room < bytes.len() {
-        return Err(io::Error::from(io::ErrorKind::StorageFull));
-    }
-    Ok(())
-}
-
-/// A disk that takes only so many more bytes from this thread.
-#[cfg(test)]
-pub(super) mod full_disk {
-    use std::cell::Cell;
-
-    thread_local!(static BYTES_LEFT: Cell<Option<usize>> = const { Cell::new(None) });
-
-    pub fn leave(bytes: Option<usize>) {
-        BYTES_LEFT.set(bytes);
-    }
-
-    pub(super) fn take(wanted: usize) -> usize {
-        let Some(left) = BYTES_LEFT.get() else {
-            return wanted;
-        };
-        let taken = left.min(wanted);
-        BYTES_LEFT.set(Some(left - taken));
-        taken
     }
 }
 

@@ -1,5 +1,7 @@
 //! The engine as a whole: crashes, damage, compaction, full disks.
 
+mod power;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,8 +13,8 @@ use proptest::prelude::*;
 use twinfold_model::{EventTime, Ttl};
 use twinfold_wire::row::ValueView;
 
+use super::disk::Disk;
 use super::engine::Engine;
-use super::segment::full_disk;
 use super::{Batch, EmbeddedOnline, Options, Stats};
 use crate::conformance::{Random, delete, newest_of, random_rows, row, scan};
 use crate::{Error, OnlineStore, StoredRow, TableConfig, Upsert};
@@ -29,7 +31,12 @@ const ONE_SEGMENT: Options = Options {
 static NEVER: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn open(folder: &Path, options: Options) -> Engine {
-    let engine = Engine::open(folder, options).expect("open");
+    open_on(&Disk::default(), folder, options)
+}
+
+/// Opens on a disk that obeys the test, also after the engine before is gone.
+fn open_on(disk: &Disk, folder: &Path, options: Options) -> Engine {
+    let engine = Engine::open_on(disk.clone(), folder, options).expect("open");
     engine
         .create_table(TABLE, TableConfig::default())
         .expect("create");
@@ -270,9 +277,9 @@ fn a_full_disk_is_an_error_and_the_store_stays_usable() {
     };
     let before = size();
     for bytes_left in [0, 1, 500] {
-        full_disk::leave(Some(bytes_left));
+        engine.log.disk.faults.leave_room(Some(bytes_left));
         let error = write(&engine, &rows[20..40]).expect_err("full");
-        full_disk::leave(None);
+        engine.log.disk.faults.leave_room(None);
         assert!(
             matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
         );
@@ -284,6 +291,49 @@ fn a_full_disk_is_an_error_and_the_store_stays_usable() {
     assert_eq!(content(&engine), expected);
     drop(engine);
     assert_eq!(content(&open(folder.path(), ONE_SEGMENT)), expected);
+}
+
+#[test]
+fn a_full_disk_is_not_left_fuller_by_compaction() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = open(folder.path(), SMALL);
+    let rows = random_rows(1, 800, 60);
+    write(&engine, &rows).expect("write");
+    let faults = &engine.log.disk.faults;
+    let before = files(folder.path(), "log");
+    for (bytes_left, is_hint) in [(0, true), (0, false), (100, false), (2_000, false)] {
+        faults.leave_room(Some(bytes_left));
+        let result = match is_hint {
+            true => engine.write_hints(),
+            false => engine.tidy(&NEVER),
+        };
+        let error = result.expect_err("full");
+        faults.leave_room(None);
+        assert!(
+            matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull)
+        );
+        assert_eq!(files(folder.path(), "tmp"), [] as [PathBuf; 0]);
+        assert_eq!(files(folder.path(), "log"), before);
+    }
+    assert_eq!(content(&engine), newest_of(&rows));
+    engine.tidy(&NEVER).expect("tidy");
+    assert_eq!(content(&engine), newest_of(&rows));
+}
+
+#[test]
+fn a_segment_that_could_not_be_begun_does_not_block_the_next() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = open(folder.path(), ONE_SEGMENT);
+    let rows = distinct_rows(10);
+    engine.log.disk.faults.fail_folder_syncs(true);
+    let error = write(&engine, &rows).expect_err("the folder cannot be synced");
+    engine.log.disk.faults.fail_folder_syncs(false);
+    assert!(error.retry(), "{error}");
+    assert_eq!(files(folder.path(), "log"), [] as [PathBuf; 0]);
+    write(&engine, &rows).expect("write");
+    assert_eq!(content(&engine), newest_of(&rows));
+    drop(engine);
+    assert_eq!(content(&open(folder.path(), ONE_SEGMENT)), newest_of(&rows));
 }
 
 #[test]

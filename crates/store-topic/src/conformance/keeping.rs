@@ -111,7 +111,7 @@ pub async fn creating_again_is_harmless(harness: &dyn Harness, topic: &str) -> R
     store.close().await
 }
 
-/// A dropped topic ends its subscriptions; made again it is empty.
+/// A dropped topic ends its subscriptions, which cannot commit any more; made again it is empty.
 pub async fn a_dropped_topic_is_forgotten(harness: &dyn Harness, topic: &str) -> Result<()> {
     let store = open_with(harness, topic, 1).await?;
     store.append(topic, vec![append_of(P0, "a", 3)]).await?;
@@ -125,6 +125,13 @@ pub async fn a_dropped_topic_is_forgotten(harness: &dyn Harness, topic: &str) ->
     assert!(
         matches!(ended, Err(Error::UnknownTopic { .. })),
         "{ended:?}"
+    );
+    let refused = reader
+        .commit(&Positions::from_iter([(P0, Offset(3))]))
+        .await;
+    assert!(
+        matches!(refused, Err(Error::UnknownTopic { .. })),
+        "{refused:?}"
     );
     drop(reader);
     assert!(store.bounds(topic).await.is_err());
@@ -165,7 +172,7 @@ pub async fn retention_leaves_a_suffix(harness: &dyn Harness, topic: &str) -> Re
     store.close().await
 }
 
-/// `close` may be called twice, refuses what comes after and keeps all.
+/// `close` may be called twice, refuses what comes after, also from a subscription, and keeps all.
 pub async fn close_refuses_and_keeps(harness: &dyn Harness, topic: &str) -> Result<()> {
     let store = open_with(harness, topic, 1).await?;
     store.append(topic, vec![append_of(P0, "a", 3)]).await?;
@@ -176,9 +183,14 @@ pub async fn close_refuses_and_keeps(harness: &dyn Harness, topic: &str) -> Resu
     assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
     let ended = reader.next(limits(1)).await;
     assert!(matches!(ended, Err(Error::Closed)), "{ended:?}");
+    let refused = reader
+        .commit(&Positions::from_iter([(P0, Offset(3))]))
+        .await;
+    assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
     drop(reader);
 
     let store = harness.open().await?;
+    assert!(store.progress(topic, "reader").await?.is_empty());
     assert_eq!(store.bounds(topic).await?[0].next, Offset(3));
     store.close().await
 }

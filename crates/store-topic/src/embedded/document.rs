@@ -10,7 +10,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use super::disk::{Disk, io_error};
@@ -26,11 +26,16 @@ pub(super) fn replace(disk: &Disk, path: &Path, kind: &str, fields: &Fields) -> 
     let folder = path.parent().expect("a document lies in a folder");
     let name = path.file_name().expect("a document has a name");
     let new = folder.join(format!(".new-{}", name.to_string_lossy()));
-    let mut file = File::create(&new).map_err(io_error(&new))?;
-    file.write_all(render(kind, fields).as_bytes())
-        .and_then(|()| disk.sync(&file))
-        .map_err(io_error(&new))?;
-    fs::rename(&new, path).map_err(io_error(path))?;
+    let made = File::create(&new).and_then(|file| {
+        disk.write_all_at(&file, render(kind, fields).as_bytes(), 0)?;
+        disk.sync(&file)?;
+        fs::rename(&new, path)
+    });
+    made.inspect_err(|_| {
+        // On a full disk it would take room that others need.
+        let _ = fs::remove_file(&new);
+    })
+    .map_err(io_error(path))?;
     disk.sync_folder(folder)
 }
 

@@ -6,6 +6,7 @@
 
 mod block;
 mod buffers;
+mod discarded;
 mod disk;
 mod document;
 mod group;

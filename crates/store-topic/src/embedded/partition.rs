@@ -1,7 +1,7 @@
 //! The segments of one partition and the one place where they grow, become durable and go.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -10,8 +10,9 @@ use twinfold_model::{EventTime, Offset, PartitionId};
 
 use super::block::{Place, PreparedBlock};
 use super::buffers::Buffers;
+use super::discarded::Discarded;
 use super::disk::io_error;
-use super::recovery::{self, CleanEnd};
+use super::recovery::CleanEnd;
 use super::retention::{Retention, SegmentAge};
 use super::segment::{self, Segment};
 use super::{Settings, SyncPolicy, lock};
@@ -30,6 +31,8 @@ pub(super) struct Partition {
     writer: Mutex<Writer>,
     /// Held while the disk syncs: whoever waits for it finds the work done, which is group commit.
     sync_turn: Mutex<()>,
+    /// Held while files are removed.
+    discarded: Mutex<Discarded>,
     shared: Mutex<Shared>,
 }
 
@@ -92,13 +95,14 @@ pub(super) struct Written {
 }
 
 impl Partition {
-    pub(super) fn open(
+    /// What recovery found, ready to be written to.
+    pub(super) fn new(
         topic: Arc<str>,
         id: PartitionId,
         folder: PathBuf,
         settings: Arc<Settings>,
+        found: Found,
     ) -> Result<Self> {
-        let found = recovery::recover(&settings.disk, &folder)?;
         let segment = Arc::clone(found.segments.back().expect("recovery makes the first one"));
         Ok(Self {
             topic,
@@ -111,6 +115,7 @@ impl Partition {
                 appended_at: found.appended_at,
             }),
             sync_turn: Mutex::new(()),
+            discarded: Mutex::default(),
             shared: Mutex::new(Shared {
                 segments: found.segments,
                 written: found.end,
@@ -211,10 +216,10 @@ impl Partition {
             State::Dropped => Error::UnknownTopic {
                 topic: self.topic.to_string(),
             },
-            State::Broken(reason) => {
-                let advice = format!("{reason}; open the log again");
-                io_error(&self.folder)(io::Error::other(advice))
-            }
+            State::Broken(reason) => Error::Broken {
+                path: self.folder.clone(),
+                reason: reason.clone(),
+            },
         }
     }
 
@@ -227,7 +232,7 @@ impl Partition {
             if shared.durable.offset >= wanted {
                 return Ok(());
             }
-            if let State::Broken(_) | State::Dropped = shared.state {
+            if shared.state != State::Open {
                 return Err(self.refusal(&shared.state));
             }
             (shared.written, Arc::clone(shared.active()))
@@ -236,7 +241,7 @@ impl Partition {
         let mut shared = lock(&self.shared);
         if let Err(error) = synced {
             // The system may have dropped the pages it could not write: a second try would succeed
-            // without having written them.
+            // without having written them. Recovery writes them again.
             shared.state = State::Broken(format!("a sync failed: {error}"));
             return Err(io_error(&active.path)(error));
         }
@@ -305,59 +310,57 @@ impl Partition {
         }))
     }
 
-    /// Removes the oldest segments that `retention` gives up and that end at or before `hold`.
+    /// Removes the oldest segments that `retention` gives up and that end at or before `hold`, and
+    /// what could not be removed before.
     pub(super) fn forget(&self, retention: &Retention, hold: Offset) -> Result<()> {
         let now = (self.settings.clock)();
-        let gone: Vec<Arc<Segment>> = {
+        let mut discarded = lock(&self.discarded);
+        // Once closed or dropped, the files of these names may be another's.
+        self.check_readable()?;
+        {
             let mut shared = lock(&self.shared);
             let count = retention.forgettable(&shared.ages(), hold, now);
-            shared.segments.drain(..count).collect()
-        };
-        if gone.is_empty() {
-            return Ok(());
+            discarded.add(shared.forget(count));
         }
-        for segment in &gone {
-            // Oldest first: what is left after a crash in between has no gap.
-            fs::remove_file(&segment.path).map_err(io_error(&segment.path))?;
-            segment.release_file();
-        }
-        let earliest = self.bounds().earliest;
-        lock(&self.shared)
-            .open_sealed
-            .retain(|segment| segment.base >= earliest);
-        self.settings.disk.sync_folder(&self.folder)
+        discarded.remove_files(&self.settings.disk, &self.folder)
     }
 
     /// Refuses writes from now on, as the topic is gone.
     pub(super) fn abandon(&self) {
         let _writer = lock(&self.writer);
+        let _discarded = lock(&self.discarded);
         lock(&self.shared).state = State::Dropped;
     }
 
-    /// Refuses writes from now on, waits for the one under way and notes where the log ends.
+    /// Waits for the write under way, notes where the log ends and refuses writes from now on, also
+    /// when the end could not be made durable.
     pub(super) fn close(&self) -> Result<()> {
         let writer = lock(&self.writer);
-        {
-            let mut shared = lock(&self.shared);
-            match shared.state {
-                State::Open => shared.state = State::Closed,
-                State::Broken(_) => return Err(self.refusal(&shared.state)),
-                State::Closed | State::Dropped => return Ok(()),
-            }
-        }
-        self.make_durable()?;
-        if self.settings.options.sync != SyncPolicy::Never {
-            let end = CleanEnd {
-                base: writer.segment.base,
-                end: lock(&self.shared).written,
-                appended_at: writer.appended_at,
-            };
-            end.write(&self.settings.disk, &self.folder)?;
-        }
-        for segment in &lock(&self.shared).segments {
+        let state = lock(&self.shared).state.clone();
+        let ended = match state {
+            State::Open => self.make_durable().and_then(|()| self.note_end(&writer)),
+            State::Broken(_) => Err(self.refusal(&state)),
+            State::Closed | State::Dropped => return Ok(()),
+        };
+        let _discarded = lock(&self.discarded);
+        let mut shared = lock(&self.shared);
+        shared.state = State::Closed;
+        for segment in &shared.segments {
             segment.release_file();
         }
-        Ok(())
+        ended
+    }
+
+    fn note_end(&self, writer: &Writer) -> Result<()> {
+        if self.settings.options.sync == SyncPolicy::Never {
+            return Ok(());
+        }
+        let end = CleanEnd {
+            base: writer.segment.base,
+            end: lock(&self.shared).written,
+            appended_at: writer.appended_at,
+        };
+        end.write(&self.settings.disk, &self.folder)
     }
 }
 
@@ -380,6 +383,17 @@ impl Shared {
         {
             oldest.release_file();
         }
+    }
+
+    /// Takes out so many of the oldest segments; who reads one keeps its file for so long.
+    fn forget(&mut self, count: usize) -> Vec<Arc<Segment>> {
+        let forgotten: Vec<_> = self.segments.drain(..count).collect();
+        for segment in &forgotten {
+            segment.release_file();
+        }
+        let earliest = self.earliest();
+        self.open_sealed.retain(|segment| segment.base >= earliest);
+        forgotten
     }
 
     fn ages(&self) -> Vec<SegmentAge> {

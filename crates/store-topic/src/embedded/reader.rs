@@ -33,22 +33,35 @@ impl Cursor {
         Self { next, place: None }
     }
 
-    /// Reads whole blocks up to about `bytes_max`, at least one if there is any, and moves on.
+    /// Reads whole blocks up to about `bytes_max`, at least one if there is any, and moves on. Blocks
+    /// in front of a damaged one are returned first; the next call fails.
     pub(super) fn read(&mut self, partition: &Partition, bytes_max: usize) -> Result<Fetched> {
         let mut fetched = Fetched::default();
         while fetched.bytes < bytes_max.max(1) {
-            let Some(span) = partition.span(&mut self.next)? else {
-                break;
-            };
-            let position = self.position_in(&span)?;
-            let bytes_left = bytes_max.saturating_sub(fetched.bytes);
-            let chunk = read_chunk(partition.buffers(), &span, position, bytes_left)?;
-            let end = self.take_blocks(partition, &span, position, &chunk, &mut fetched)?;
-            if end < span.limit {
-                break;
+            match self.read_on(partition, bytes_max, &mut fetched) {
+                Ok(true) => {}
+                Err(error) if fetched.batches.is_empty() => return Err(error),
+                Ok(false) | Err(_) => break,
             }
         }
         Ok(fetched)
+    }
+
+    /// Reads in one segment; answers whether its end was reached and another may follow.
+    fn read_on(
+        &mut self,
+        partition: &Partition,
+        bytes_max: usize,
+        fetched: &mut Fetched,
+    ) -> Result<bool> {
+        let Some(span) = partition.span(&mut self.next)? else {
+            return Ok(false);
+        };
+        let position = self.position_in(&span)?;
+        let bytes_left = bytes_max.saturating_sub(fetched.bytes);
+        let chunk = read_chunk(partition.buffers(), &span, position, bytes_left)?;
+        let end = self.take_blocks(partition, &span, position, &chunk, fetched)?;
+        Ok(end >= span.limit)
     }
 
     fn position_in(&self, span: &Span) -> Result<u64> {

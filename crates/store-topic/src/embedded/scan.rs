@@ -138,6 +138,8 @@ pub(super) fn index(
 pub(super) struct Recovered {
     pub(super) end: u64,
     pub(super) next: Offset,
+    /// The offset before which all was durable, as the blocks themselves say.
+    pub(super) durable: Offset,
     pub(super) appended_at: EventTime,
     pub(super) index: Vec<IndexEntry>,
 }
@@ -152,6 +154,7 @@ pub(super) fn recover(segment: &Segment) -> Result<Recovered> {
     let mut recovered = Recovered {
         end: HEADER_BYTES,
         next: segment.base,
+        durable: segment.base,
         appended_at: segment.taken_in_after,
         index: Vec::new(),
     };
@@ -164,6 +167,7 @@ pub(super) fn recover(segment: &Segment) -> Result<Recovered> {
                 note(&mut recovered.index, block.place.first, position);
                 recovered.end = position + block.bytes as u64;
                 recovered.next = block.next();
+                recovered.durable = recovered.durable.max(block.place.durable);
                 recovered.appended_at = block.place.appended_at;
                 continue;
             }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,7 +8,7 @@ use twinfold_model::{Offset, PartitionId, Positions};
 use super::blocking;
 use super::group::MemberId;
 use super::partition::Partition;
-use super::reader::{Cursor, Fetched};
+use super::reader::Cursor;
 use super::topic::Topic;
 use crate::{Error, Event, FetchLimits, RecordBatch, Result, Subscription};
 
@@ -22,6 +22,8 @@ pub(super) struct EmbeddedSubscription {
     assigned: BTreeMap<PartitionId, Option<Cursor>>,
     /// Whose turn is first, so that a busy partition does not starve the others.
     turn: PartitionId,
+    /// Partitions that could not be read, so that each is logged once.
+    failing: BTreeSet<PartitionId>,
 }
 
 impl EmbeddedSubscription {
@@ -35,6 +37,7 @@ impl EmbeddedSubscription {
             has_begun: false,
             assigned: BTreeMap::new(),
             turn: PartitionId(0),
+            failing: BTreeSet::new(),
         })
     }
 
@@ -59,7 +62,7 @@ impl EmbeddedSubscription {
     }
 
     /// Reads from the partitions that have something new. Nothing moves until the read is complete,
-    /// so dropping this loses nothing.
+    /// so dropping this loses nothing. Fails when nothing came and a partition could not be read.
     async fn fetch(&mut self, bytes_max: usize) -> Result<Vec<RecordBatch>> {
         let mut readers = Vec::new();
         for (id, cursor) in &self.assigned {
@@ -79,15 +82,30 @@ impl EmbeddedSubscription {
         let first = readers.partition_point(|reader| reader.partition.id < self.turn);
         readers.rotate_left(first);
 
-        let (batches, readers) = blocking(move || read_all(readers, bytes_max)).await?;
-        if let Some(last) = batches.last() {
+        let (round, readers) = blocking(move || Ok(read_all(readers, bytes_max))).await?;
+        if let Some(last) = round.batches.last() {
             self.turn = PartitionId(last.partition.0 + 1);
         }
         for reader in readers {
             self.assigned
                 .insert(reader.partition.id, Some(reader.cursor));
         }
-        Ok(batches)
+        self.outcome(round)
+    }
+
+    /// What could be read comes before the news of what could not be.
+    fn outcome(&mut self, round: Round) -> Result<Vec<RecordBatch>> {
+        if round.batches.is_empty() {
+            let first_failure = round.failures.into_iter().next();
+            return first_failure.map_or(Ok(Vec::new()), |(_, error)| Err(error));
+        }
+        for (partition, error) in round.failures {
+            if self.failing.insert(partition) {
+                let topic = &*self.topic.name;
+                tracing::warn!(topic, partition = partition.0, %error, "cannot read a partition, going on with the others");
+            }
+        }
+        Ok(round.batches)
     }
 }
 
@@ -96,38 +114,49 @@ struct Reader {
     cursor: Cursor,
 }
 
-/// Reads what is durable. When there is only what is not yet, makes it durable first: the wait for
-/// the disk is then paid for by everything that was appended meanwhile.
-fn read_all(mut readers: Vec<Reader>, bytes_max: usize) -> Result<(Vec<RecordBatch>, Vec<Reader>)> {
-    let mut batches = read_durable(&mut readers, bytes_max)?;
-    if batches.is_empty() {
-        for reader in &readers {
-            reader.partition.make_durable()?;
-        }
-        batches = read_durable(&mut readers, bytes_max)?;
-    }
-    Ok((batches, readers))
+/// What came of reading all partitions once.
+#[derive(Default)]
+struct Round {
+    batches: Vec<RecordBatch>,
+    failures: Vec<(PartitionId, Error)>,
 }
 
-/// Each reader may take an equal part of what the ones before it left.
-fn read_durable(readers: &mut [Reader], bytes_max: usize) -> Result<Vec<RecordBatch>> {
-    let mut batches = Vec::new();
+/// Reads what is durable. When there is only what is not yet, makes it durable first: the wait for
+/// the disk is then paid for by everything that was appended meanwhile.
+fn read_all(mut readers: Vec<Reader>, bytes_max: usize) -> (Round, Vec<Reader>) {
+    let mut round = read_durable(&mut readers, bytes_max);
+    if round.batches.is_empty() {
+        let make_durable = |reader: &Reader| {
+            let made = reader.partition.make_durable();
+            made.err().map(|error| (reader.partition.id, error))
+        };
+        let failures: Vec<_> = readers.iter().filter_map(make_durable).collect();
+        round = read_durable(&mut readers, bytes_max);
+        round.failures.extend(failures);
+    }
+    (round, readers)
+}
+
+/// Each reader may take an equal part of what the ones before it left. One that fails does not keep
+/// the others from theirs.
+fn read_durable(readers: &mut [Reader], bytes_max: usize) -> Round {
+    let mut round = Round::default();
     let mut bytes_left = bytes_max;
     let mut readers_left = readers.len();
-    for reader in readers {
-        let share = bytes_left / readers_left;
-        let Fetched {
-            batches: new,
-            bytes,
-        } = reader.cursor.read(&reader.partition, share)?;
-        batches.extend(new);
-        bytes_left = bytes_left.saturating_sub(bytes);
+    for Reader { partition, cursor } in readers {
+        match cursor.read(partition, bytes_left / readers_left) {
+            Ok(fetched) => {
+                round.batches.extend(fetched.batches);
+                bytes_left = bytes_left.saturating_sub(fetched.bytes);
+            }
+            Err(error) => round.failures.push((partition.id, error)),
+        }
         readers_left -= 1;
         if bytes_left == 0 {
             break;
         }
     }
-    Ok(batches)
+    round
 }
 
 #[async_trait]
@@ -138,26 +167,26 @@ impl Subscription for EmbeddedSubscription {
         loop {
             // Before looking: a change that comes while looking is not missed.
             self.changes.mark_unchanged();
-            if let Some(partition) = self.topic.partitions.first() {
-                partition.check_readable()?;
-            }
+            self.topic.check_open()?;
             if let Some(event) = self.membership_event() {
                 return Ok(event);
             }
-            let batches = self.fetch(limits.bytes_max).await?;
-            if !batches.is_empty() {
-                return Ok(Event::Records(batches));
-            }
+            let nothing = match self.fetch(limits.bytes_max).await {
+                Ok(batches) if !batches.is_empty() => return Ok(Event::Records(batches)),
+                Ok(_) => Ok(Event::Idle),
+                Err(error) => Err(error),
+            };
             tokio::select! {
                 biased;
                 changed = self.changes.changed() => changed.map_err(|_| Error::Closed)?,
-                () = &mut timeout => return Ok(Event::Idle),
+                () = &mut timeout => return nothing,
             }
         }
     }
 
     async fn seek(&mut self, partition: PartitionId, offset: Offset) -> Result<()> {
         self.topic.partition(partition)?;
+        self.failing.remove(&partition);
         match self.assigned.get_mut(&partition) {
             Some(cursor) => {
                 *cursor = Some(Cursor::at(offset));

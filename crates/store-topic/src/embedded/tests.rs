@@ -1,3 +1,6 @@
+mod damage;
+mod power;
+
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -394,11 +397,13 @@ async fn an_unborn_segment_is_passed_over() {
     let store = bench.open_new().await;
     store.append(TOPIC, vec![append_of("a", 3)]).await.unwrap();
     drop(store);
-    for content in [&[][..], &[0; 40], b"TFSEG"] {
-        fs::write(segment::path(&bench.partition_folder(), Offset(3)), content).unwrap();
+    for (next, content) in (3..).zip([&[][..], &[0; 40], b"TFSEG"]) {
+        let unborn = segment::path(&bench.partition_folder(), Offset(next));
+        fs::write(unborn, content).unwrap();
         let store = bench.open().await.unwrap();
-        assert_eq!(read_all(&store).await.unwrap().len(), 3);
-        assert_eq!(store.bounds(TOPIC).await.unwrap()[0].next, Offset(3));
+        assert_eq!(read_all(&store).await.unwrap().len() as u64, next);
+        assert_eq!(store.bounds(TOPIC).await.unwrap()[0].next, Offset(next));
+        store.append(TOPIC, vec![append_of("b", 1)]).await.unwrap();
     }
 }
 
@@ -458,11 +463,12 @@ async fn a_full_disk_loses_nothing_and_the_log_goes_on() {
 async fn after_a_failed_sync_nothing_is_written_until_reopened() {
     let bench = Bench::new();
     let store = bench.open_new().await;
+    let mut reader = store.subscribe(TOPIC, "reader").await.unwrap();
     store.append(TOPIC, vec![append_of("a", 1)]).await.unwrap();
     bench.disk.faults.sync_fails.store(true, Ordering::Relaxed);
     assert!(matches!(store.sync(TOPIC).await, Err(Error::Io { .. })));
     bench.disk.faults.sync_fails.store(false, Ordering::Relaxed);
-    assert!(matches!(store.sync(TOPIC).await, Err(Error::Io { .. })));
+    assert!(matches!(store.sync(TOPIC).await, Err(Error::Broken { .. })));
     let refused = store
         .append(TOPIC, vec![append_of("b", 1)])
         .await
@@ -475,7 +481,13 @@ async fn after_a_failed_sync_nothing_is_written_until_reopened() {
     );
     assert!(read_all(&store).await.is_err());
     assert!(store.close().await.is_err());
-    drop(store);
+    // Another process may have the log by now.
+    let late = reader
+        .commit(&Positions::from_iter([(P0, Offset::ZERO)]))
+        .await;
+    assert!(matches!(late, Err(Error::Closed)), "{late:?}");
+    assert!(matches!(reader.next(AT_ONCE).await, Err(Error::Closed)));
+    drop((reader, store));
     let store = bench.open().await.unwrap();
     assert_eq!(labels(&read_all(&store).await.unwrap()), ["a/0"]);
 }

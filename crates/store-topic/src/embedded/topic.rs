@@ -21,6 +21,7 @@ use super::disk::{Disk, io_error};
 use super::document::{self, Fields, corrupt, field, required};
 use super::group::{Group, MemberId};
 use super::partition::Partition;
+use super::recovery::{self, Witness};
 use super::retention::Retention;
 use super::{RootLock, Settings, SyncPolicy, is_valid_name, lock};
 use crate::{Append, Appended, Error, Result, TopicConfig};
@@ -83,14 +84,16 @@ impl Topic {
     ) -> Result<Self> {
         let name: Arc<str> = name.into();
         let config = read_config(&folder)?;
+        let progress = read_progress(&folder.join(CONSUMERS_FOLDER), config.partitions)?;
         let partitions = (0..config.partitions)
             .map(|partition| {
                 let path = partition_folder(&folder, partition);
                 let id = PartitionId(partition);
-                Partition::open(Arc::clone(&name), id, path, Arc::clone(&settings)).map(Arc::new)
+                let found = recovery::recover(&settings.disk, &path, furthest(&progress, id))?;
+                let settings = Arc::clone(&settings);
+                Partition::new(Arc::clone(&name), id, path, settings, found).map(Arc::new)
             })
             .collect::<Result<Vec<_>>>()?;
-        let progress = read_progress(&folder.join(CONSUMERS_FOLDER), &partitions)?;
         Ok(Self {
             name,
             partitions,
@@ -197,10 +200,11 @@ impl Topic {
         if retention.age_max.is_none() && retention.bytes_max.is_none() {
             return Ok(());
         }
-        for partition in &self.partitions {
-            partition.forget(&retention, self.held_from(partition.id))?;
-        }
-        Ok(())
+        let forgotten = self
+            .partitions
+            .iter()
+            .map(|partition| partition.forget(&retention, self.held_from(partition.id)));
+        forgotten.fold(Ok(()), Result::and)
     }
 
     fn held_from(&self, partition: PartitionId) -> Offset {
@@ -242,6 +246,7 @@ impl Topic {
             }
         }
         let _turn = lock(&self.commit_turn);
+        self.check_open()?;
         let known = self.progress(consumer)?;
         let mut merged = known.clone();
         merged.merge(positions);
@@ -292,7 +297,16 @@ impl Topic {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
+    /// Whether there is still something to read and to commit. The partitions end together.
+    pub(super) fn check_open(&self) -> Result<()> {
+        self.partitions
+            .first()
+            .map_or(Ok(()), |partition| partition.check_readable())
+    }
+
+    /// Refuses writes and commits from now on, as the topic is gone.
     pub(super) fn abandon(&self) {
+        let _turn = lock(&self.commit_turn);
         for partition in &self.partitions {
             partition.abandon();
         }
@@ -301,6 +315,7 @@ impl Topic {
 
     /// Closes every partition, also when one of them cannot be.
     pub(super) fn close(&self) -> Result<()> {
+        let _turn = lock(&self.commit_turn);
         let closed = self.partitions.iter().map(|partition| partition.close());
         let first_error = closed.fold(Ok(()), Result::and);
         self.note_change();
@@ -345,12 +360,8 @@ fn read_config(folder: &Path) -> Result<TopicConfig> {
     })
 }
 
-/// What consumers committed, compared with what is there: a consumer that is ahead has seen records
-/// that are lost, and would pass over the new ones that get their offsets.
-fn read_progress(
-    folder: &Path,
-    partitions: &[Arc<Partition>],
-) -> Result<BTreeMap<String, Positions>> {
+/// What consumers committed on the topic with so many partitions.
+fn read_progress(folder: &Path, partitions: u32) -> Result<BTreeMap<String, Positions>> {
     let mut progress = BTreeMap::new();
     for entry in fs::read_dir(folder).map_err(io_error(folder))? {
         let path = entry.map_err(io_error(folder))?.path();
@@ -363,19 +374,23 @@ fn read_progress(
             let known = partition
                 .parse::<u32>()
                 .ok()
-                .and_then(|id| partitions.get(id as usize))
+                .filter(|id| *id < partitions)
                 .ok_or_else(|| corrupt(&path, format!("there is no partition `{partition}`")))?;
-            let end = known.bounds().next;
-            if Offset(next) > end {
-                let reason = format!(
-                    "it ends at offset {}, but consumer `{consumer}` has read up to {next}",
-                    end.0
-                );
-                return Err(corrupt(&known.folder, reason));
-            }
-            positions.advance(known.id, Offset(next));
+            positions.advance(PartitionId(known), Offset(next));
         }
         progress.insert(consumer.to_owned(), positions);
     }
     Ok(progress)
+}
+
+/// The consumer that came furthest in a partition. Progress is durable only after the records.
+fn furthest(progress: &BTreeMap<String, Positions>, partition: PartitionId) -> Option<Witness> {
+    let (consumer, next) = progress
+        .iter()
+        .filter_map(|(consumer, positions)| Some((consumer, positions.get(partition)?)))
+        .max_by_key(|(_, next)| *next)?;
+    Some(Witness {
+        next,
+        account: format!("consumer `{consumer}` has read up to {}", next.0),
+    })
 }

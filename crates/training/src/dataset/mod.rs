@@ -17,7 +17,7 @@ use twinfold_model::{DatasetFormat, FeatureType};
 
 pub use digest::{DatasetDigest, SplitDigest, digest_rows};
 pub use read::{digest_files, read_dataset, verify};
-pub use write::write_dataset;
+pub use write::{sweep_unfinished, write_dataset};
 
 /// The name of the split that holds everything when none is asked for.
 pub const WHOLE_SPLIT: &str = "all";

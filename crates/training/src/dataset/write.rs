@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
@@ -22,46 +22,111 @@ use crate::{Error, Result};
 const FILE_ROWS_MAX: usize = 4 << 20;
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 
-/// Writes `rows` below `folder`, which must not exist; it appears at once when all is written.
+/// After the dot and the name of a folder while its files are written.
+const UNFINISHED_SUFFIX: &str = ".unfinished";
+
+/// Writes `rows` below `folder`, which must not exist; it appears at once when all is written. A failure
+/// leaves nothing, nor does a caller that waits no longer; a crash leaves files beside it until
+/// [`sweep_unfinished`].
 pub async fn write_dataset(rows: Rows, spec: &DatasetSpec, folder: &Path) -> Result<Written> {
     spec.validate()?;
-    if folder.exists() {
+    if spec.format == DatasetFormat::Csv {
+        csv::check(rows.schema())?;
+    }
+    if tokio::fs::try_exists(folder)
+        .await
+        .map_err(Error::io(folder))?
+    {
         return Err(Error::DatasetExists {
             path: folder.to_owned(),
         });
     }
-    if spec.format == DatasetFormat::Csv {
-        csv::check(rows.schema())?;
-    }
-    let unfinished = unfinished_folder(folder)?;
-    let writer = DatasetWriter::new(rows.schema(), spec, &unfinished)?;
-    match write_all(rows, writer).await {
-        Ok(written) => {
-            fs::rename(&unfinished, folder).map_err(Error::io(folder))?;
-            sync_folder(folder.parent())?;
-            Ok(written)
+    let mut draft = Draft {
+        path: unfinished_folder(folder)?,
+        is_kept: false,
+    };
+    let writer = begin(rows.schema(), spec, &draft.path).await?;
+    let written = write_all(rows, writer).await?;
+    // The names of the splits, before the name that says that all is there.
+    sync(Some(&draft.path)).await?;
+    // Here and not on another thread, which would go on when nobody waits for it any longer.
+    fs::rename(&draft.path, folder).map_err(Error::io(folder))?;
+    draft.path = folder.to_owned();
+    sync(folder.parent()).await?;
+    draft.is_kept = true;
+    Ok(written)
+}
+
+/// Files that go again unless they became a dataset.
+struct Draft {
+    path: PathBuf,
+    is_kept: bool,
+}
+
+impl Drop for Draft {
+    /// At once, although it blocks: the next attempt may want the same name.
+    fn drop(&mut self) {
+        if self.is_kept {
+            return;
         }
-        Err(error) => {
-            // The error that matters is the first one; what is left is removed by the next attempt.
-            if let Err(left) = fs::remove_dir_all(&unfinished) {
-                tracing::warn!(folder = %unfinished.display(), error = %left, "unfinished dataset is left behind");
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.path.display(), %error, "unfinished dataset is left behind");
             }
-            Err(error)
+            _ => {}
         }
     }
 }
 
-/// A fresh folder beside the one wanted; what an earlier attempt left there is removed.
+/// Removes what datasets below `folder` left that were never finished. None may be under way.
+pub async fn sweep_unfinished(folder: &Path) -> Result<()> {
+    let folder = folder.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let entries = match fs::read_dir(&folder) {
+            // Nothing was ever written.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(Error::io(&folder))?,
+        };
+        for entry in entries {
+            let path = entry.map_err(Error::io(&folder))?.path();
+            if is_unfinished(&path) {
+                fs::remove_dir_all(&path).map_err(Error::io(&path))?;
+                tracing::info!(folder = %path.display(), "unfinished dataset removed");
+            }
+        }
+        Ok(())
+    })
+    .await?
+}
+
+/// Beside the folder wanted, so that a rename finishes it.
 fn unfinished_folder(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().ok_or_else(|| Error::InvalidSource {
         reason: format!("{} cannot be the folder of a dataset", folder.display()),
     })?;
-    let unfinished = folder.with_file_name(format!(".{}.unfinished", name.to_string_lossy()));
-    if unfinished.exists() {
-        fs::remove_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
-    }
-    fs::create_dir_all(&unfinished).map_err(Error::io(&unfinished))?;
-    Ok(unfinished)
+    Ok(folder.with_file_name(format!(".{}{UNFINISHED_SUFFIX}", name.to_string_lossy())))
+}
+
+fn is_unfinished(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(UNFINISHED_SUFFIX) && path.is_dir()
+}
+
+/// A writer into a fresh folder.
+async fn begin(schema: &SchemaRef, spec: &DatasetSpec, folder: &Path) -> Result<DatasetWriter> {
+    let (schema, spec, folder) = (schema.clone(), spec.clone(), folder.to_owned());
+    tokio::task::spawn_blocking(move || {
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
+        }
+        if let Some(datasets) = folder.parent().filter(|datasets| !datasets.exists()) {
+            fs::create_dir_all(datasets).map_err(Error::io(datasets))?;
+            sync_folder(datasets.parent())?;
+        }
+        fs::create_dir(&folder).map_err(Error::io(&folder))?;
+        DatasetWriter::new(&schema, &spec, &folder)
+    })
+    .await?
 }
 
 /// Encodes on a thread of its own while the query goes on.
@@ -254,6 +319,12 @@ impl FileWriter {
         };
         file.sync_all().map_err(Error::io(path))
     }
+}
+
+/// Like [`sync_folder`], away from the threads that answer.
+async fn sync(folder: Option<&Path>) -> Result<()> {
+    let folder = folder.map(Path::to_owned);
+    tokio::task::spawn_blocking(move || sync_folder(folder.as_deref())).await?
 }
 
 /// Makes the names in a folder durable.

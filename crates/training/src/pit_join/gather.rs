@@ -1,4 +1,4 @@
-use arrow::array::{Array, ArrayRef, BooleanArray, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -9,25 +9,22 @@ use super::probe::{Candidate, Candidates, NOWHERE};
 use super::slots::{NO_SLOT, Slots};
 use crate::Result;
 
-/// The place of the row of nulls among the kept batches.
+/// The place of what stands for a missing row among the kept batches.
 const MISSING: (usize, usize) = (0, 0);
 
 /// The answer of every slot.
 pub(super) struct Winners {
     /// Per slot, (batch, row) of its features.
     of_slot: Vec<(u32, u32)>,
-    /// Per feature, its column of every kept batch; the first is one row of null.
+    /// Per feature, its column of every kept batch; the first is what stands for a missing row.
     columns: Vec<Vec<ArrayRef>>,
 }
 
 impl Winners {
     /// Lets the partitions of the history compete, then the slots of each key.
     pub(super) fn new(join: &PitJoin, slots: &Slots, partitions: Vec<Candidates>) -> Self {
-        let mut columns: Vec<Vec<ArrayRef>> = join
-            .features
-            .iter()
-            .map(|field| vec![new_null_array(field.data_type(), 1)])
-            .collect();
+        let missing = join.missing.iter();
+        let mut columns: Vec<Vec<ArrayRef>> = missing.map(|value| vec![value.clone()]).collect();
         let mut first_batch = 1_u32;
         let mut candidates: Vec<(u32, Vec<Candidate>)> = Vec::with_capacity(partitions.len());
         for partition in partitions {

@@ -21,6 +21,7 @@ mod gather;
 mod probe;
 mod slots;
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::FieldRef;
 use twinfold_model::{JoinKind, Ttl};
 
@@ -40,6 +41,8 @@ pub(crate) struct PitJoin {
     pub(crate) kind: JoinKind,
     /// What the features are called in the result.
     pub(crate) features: Vec<FieldRef>,
+    /// Per feature, the one value that stands where there is no row.
+    pub(crate) missing: Vec<ArrayRef>,
 }
 
 impl PitJoin {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::Schema;
@@ -283,6 +284,7 @@ impl Builder {
             lookups: self.lookups,
             columns: self.columns,
             filter,
+            defaults: BTreeMap::new(),
         })
     }
 }

@@ -1,6 +1,8 @@
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::Array;
 use arrow::compute::concat_batches;
@@ -15,8 +17,8 @@ use twinfold_wire::record::arrow_type_of;
 
 use super::fixtures::*;
 use crate::{
-    Error, Rows, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset, verify,
-    write_dataset,
+    Error, Rows, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset, sweep_unfinished,
+    verify, write_dataset,
 };
 
 fn spec(format: DatasetFormat, splits: &[(&str, f64)]) -> DatasetSpec {
@@ -30,6 +32,7 @@ fn spec(format: DatasetFormat, splits: &[(&str, f64)]) -> DatasetSpec {
         version: None,
         source: DatasetSource::Query(the_query()),
         labels: vec![],
+        defaults: BTreeMap::new(),
         format,
         splits: splits.iter().map(split).collect(),
         seed: 42,
@@ -346,6 +349,64 @@ async fn a_failed_query_and_a_taken_folder_leave_nothing_behind() {
         .await
         .expect_err("taken");
     assert!(matches!(error, Error::DatasetExists { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_never_finished_is_swept_and_nothing_else() {
+    let parent = tempfile::tempdir().expect("folder");
+    let datasets = parent.path().join("datasets");
+    sweep_unfinished(&datasets).await.expect("there is none");
+    let spec = spec(DatasetFormat::Parquet, &[]);
+    let good = batch(&[vec![Value::BigInt(1)]], &[FeatureType::BigInt]);
+    let finished = datasets.join("churn_1");
+    let written = write_dataset(rows_of(&good, 1), &spec, &finished)
+        .await
+        .expect("written");
+    fs::create_dir(datasets.join(".another")).expect("not ours");
+    let left = datasets.join(".churn_2.unfinished").join("all");
+    fs::create_dir_all(&left).expect("left by a crash");
+    fs::write(left.join("part-00000.parquet"), "torn").expect("left by a crash");
+    sweep_unfinished(&datasets).await.expect("swept");
+    assert_eq!(names(&datasets), [".another", "churn_1"]);
+    verify(&finished, &dataset(&spec, &written))
+        .await
+        .expect("untouched");
+}
+
+fn names(folder: &Path) -> Vec<std::ffi::OsString> {
+    let entries = fs::read_dir(folder).expect("folder");
+    let names = entries.map(|entry| entry.expect("readable").file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_dataset_that_nobody_waits_for_leaves_nothing() {
+    let parent = tempfile::tempdir().expect("folder");
+    let spec = spec(DatasetFormat::Parquet, &[]);
+    let good = batch(&[vec![Value::BigInt(1)]], &[FeatureType::BigInt]);
+    let is_asked = Arc::new(tokio::sync::Notify::new());
+    let asked = Arc::clone(&is_asked);
+    let endless = futures::stream::poll_fn(move |_| {
+        asked.notify_one();
+        Poll::Pending
+    });
+    let has_begun = async {
+        is_asked.notified().await;
+        assert_eq!(names(parent.path()), [".churn_1.unfinished"]);
+    };
+    let folder = parent.path().join("churn_1");
+    tokio::select! {
+        _ = write_dataset(Rows::new(good.schema(), endless), &spec, &folder) => {
+            panic!("rows that never end were written")
+        }
+        () = has_begun => {}
+    }
+    assert!(names(parent.path()).is_empty());
+    write_dataset(rows_of(&good, 1), &spec, &folder)
+        .await
+        .expect("the name is free");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn append(store: &dyn OfflineStore, group: &FeatureGroup, records: &[Recor
         rows_deleted: deleted,
     };
     store
-        .append(&group.id().resource_name(), request)
+        .append(&group.id().resource_name(1), request)
         .await
         .expect("appended");
 }
@@ -69,7 +69,7 @@ async fn source_at(
     group: &Arc<FeatureGroup>,
     as_of: Option<AsOf>,
 ) -> Source {
-    let table = group.id().resource_name();
+    let table = group.id().resource_name(1);
     Source {
         group: Arc::clone(group),
         snapshot: store.snapshot(&table, as_of).await.expect("there"),
@@ -88,7 +88,7 @@ async fn pinned_commits_give_the_same_dataset_after_more_was_written() {
     let store = open(&url).await.expect("opened");
     let (labels, users) = (labels(), users());
     for group in [&labels, &users] {
-        let table = group.id().resource_name();
+        let table = group.id().resource_name(1);
         let schema = history_schema(group);
         store.create_table(&table, schema).await.expect("created");
     }
@@ -154,7 +154,7 @@ async fn pinned_commits_give_the_same_dataset_after_more_was_written() {
         .push(Feature::new("added", FeatureType::Int).expect("valid"));
     let evolved = Arc::new(FeatureGroup::new(spec).expect("valid"));
     let schema = history_schema(&evolved);
-    let table = evolved.id().resource_name();
+    let table = evolved.id().resource_name(1);
     store.create_table(&table, schema).await.expect("evolved");
     let pinned = |commit| Some(AsOf::Commit(commit));
     let sources = [

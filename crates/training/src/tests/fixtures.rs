@@ -7,8 +7,8 @@ use arrow::record_batch::RecordBatch;
 use datafusion::datasource::MemTable;
 use futures::TryStreamExt;
 use twinfold_model::{
-    Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, FeatureType, Join, JoinKind, Query,
-    Selection, Ttl, Value,
+    Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, FeatureType, Join, JoinKind,
+    Positions, Query, Selection, Ttl, Value,
 };
 use twinfold_store_offline::Snapshot;
 use twinfold_wire::record::history_schema;
@@ -78,7 +78,9 @@ pub(super) fn source(
     Source {
         group: Arc::clone(group),
         snapshot: Snapshot {
+            name: group.id().resource_name(1),
             commit: 1,
+            positions: Positions::new(),
             schema,
             table: Arc::new(table),
         },

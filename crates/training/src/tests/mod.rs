@@ -5,5 +5,6 @@ mod delta;
 mod fixtures;
 mod oracle;
 mod queries;
+mod spine;
 
 pub(crate) use fixtures::{group, join, query, select};

@@ -85,18 +85,59 @@ async fn filters_know_three_truth_values() {
     assert_eq!(users_where(either).await, [Some(2), Some(3)]);
     let among = Filter::In {
         feature: "user".to_owned(),
-        values: vec![Value::Int(1), Value::BigInt(3), Value::Null],
+        values: vec![Value::Int(1), Value::BigInt(3)],
     };
     let both = Filter::And(
         Box::new(among),
         Box::new(compare("user", CompareOp::NotEqual, Value::Int(1))),
     );
     assert_eq!(users_where(both).await, [Some(3)]);
-    assert!(
-        users_where(compare("user", CompareOp::Equal, Value::Null))
-            .await
-            .is_empty()
+}
+
+/// It would be true of nothing, which is hardly what was meant.
+#[tokio::test]
+async fn a_filter_does_not_compare_with_null() {
+    let mut query = query(select(&clicks(), &["user"]), vec![]);
+    query.filter = Some(compare("user", CompareOp::Equal, Value::Null));
+    let refused = run(&query, &clicks_source(&[]), &Options::default()).await;
+    let reason = refused.err().expect("refused").to_string();
+    assert!(reason.contains("compares with null"), "{reason}");
+}
+
+/// A constant that is wider than its column: the column is widened, not the constant cut.
+#[tokio::test]
+async fn a_column_is_compared_in_the_width_of_the_constant() {
+    let group = group(
+        "rides",
+        &[("id", FeatureType::Int), ("tip", FeatureType::Float)],
+        &["id"],
+        None,
+        None,
     );
+    let record = |id: i32, tip| {
+        let values = vec![Value::Int(id), Value::Float(tip)];
+        upsert(id.into(), id.into(), values)
+    };
+    let sources = vec![source(&group, &[record(1, 0.1), record(2, 0.5)], 1, 3)];
+    for (filter, wanted) in [
+        // 0.1 as a float is a little more than 0.1.
+        (compare("tip", CompareOp::Greater, Value::Double(0.1)), 2),
+        (compare("tip", CompareOp::Equal, Value::Double(0.5)), 1),
+        (compare("id", CompareOp::Less, Value::BigInt(1 << 40)), 2),
+        (
+            Filter::In {
+                feature: "id".to_owned(),
+                values: vec![Value::Int(2), Value::BigInt(1 << 40)],
+            },
+            1,
+        ),
+    ] {
+        let mut query = query(select(&group, &["id", "tip"]), vec![]);
+        query.filter = Some(filter.clone());
+        let rows = run(&query, &sources, &Options::default()).await;
+        let found = collected(rows.expect("valid")).await.num_rows();
+        assert_eq!(found, wanted, "{filter:?}");
+    }
 }
 
 #[tokio::test]

@@ -71,6 +71,10 @@ impl Offsets {
         self.0.last().map_or(0, |end| *end as usize)
     }
 
+    fn bytes(&self) -> usize {
+        size_of_val(self.0.as_slice())
+    }
+
     fn finish(self) -> OffsetBuffer<i32> {
         OffsetBuffer::new(self.0.into())
     }
@@ -129,6 +133,23 @@ impl Column {
                 ends.0.len() - 1
             }
             Data::Struct(_) | Data::Embedding { .. } => self.nulls.len(),
+        }
+    }
+
+    /// Bytes that its values take, those that stand for null among them.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Boolean(values) => values.as_slice().len(),
+            Data::Int(values) => size_of_val(values.as_slice()),
+            Data::Long(values) => size_of_val(values.as_slice()),
+            Data::Float(values) => size_of_val(values.as_slice()),
+            Data::Double(values) => size_of_val(values.as_slice()),
+            Data::Decimal(values) => size_of_val(values.as_slice()),
+            Data::Bytes { ends, bytes } => ends.bytes() + bytes.len(),
+            Data::List { ends, item } => ends.bytes() + item.bytes(),
+            Data::Map { ends, keys, values } => ends.bytes() + keys.bytes() + values.bytes(),
+            Data::Struct(fields) => fields.iter().map(Self::bytes).sum(),
+            Data::Embedding { floats, .. } => size_of_val(floats.as_slice()),
         }
     }
 

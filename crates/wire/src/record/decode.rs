@@ -68,7 +68,26 @@ impl Decoder {
 
     /// Decodes framed records; those that cannot be read are listed with their defects.
     pub fn decode(&mut self, values: &[impl AsRef<[u8]>]) -> Result<Decoded> {
-        self.check_size(values)?;
+        match self.counted(values).last() {
+            Some(bytes) if bytes > BATCH_BYTES_MAX => Err(too_large(bytes)),
+            _ => self.decode_up_to(values, usize::MAX),
+        }
+    }
+
+    /// Like [`decode`](Self::decode), but ends after the record with which the columns hold `bytes_max`:
+    /// a null embedding takes one byte in its record and all its floats in Arrow, and a feature that the
+    /// writer did not have takes none. [`Decoded::taken`] says how many were looked at, one at least.
+    pub fn decode_up_to(
+        &mut self,
+        values: &[impl AsRef<[u8]>],
+        bytes_max: usize,
+    ) -> Result<Decoded> {
+        let countable = self.counted(values);
+        let countable = countable.take_while(|bytes| *bytes <= BATCH_BYTES_MAX);
+        let values = match (countable.count(), self.counted(values).next()) {
+            (0, Some(bytes)) => return Err(too_large(bytes)),
+            (count, _) => &values[..count],
+        };
         let mut columns: Vec<Column> = self
             .group
             .features()
@@ -79,7 +98,7 @@ impl Decoder {
         let mut defects = Vec::new();
         for (index, value) in values.iter().enumerate() {
             match self.append(value.as_ref(), &mut columns) {
-                // `check_size` bounds the number of values, each of which has a byte at least.
+                // The values are countable, and each counts as a byte at least.
                 Ok(()) => rows.push(index as u32),
                 Err(defect) => {
                     for column in &mut columns {
@@ -87,6 +106,9 @@ impl Decoder {
                     }
                     defects.push((index, defect));
                 }
+            }
+            if columns.iter().map(Column::bytes).sum::<usize>() >= bytes_max {
+                break;
             }
         }
         let arrays = columns
@@ -119,22 +141,29 @@ impl Decoder {
         Ok(())
     }
 
-    fn check_size(&self, values: &[impl AsRef<[u8]>]) -> Result<()> {
+    /// Per value, the most that one buffer of a column has to count for it and all before it.
+    fn counted(&self, values: &[impl AsRef<[u8]>]) -> impl Iterator<Item = usize> {
         let defaults = self.writers.values().map(|writer| writer.absent_bytes);
         // A value without bytes still counts as a row.
         let row_bytes = defaults.max().unwrap_or(0) + 1;
-        let bytes = values
-            .iter()
-            .map(|value| value.as_ref().len())
-            .sum::<usize>()
-            .saturating_add(values.len().saturating_mul(row_bytes));
-        if bytes > BATCH_BYTES_MAX {
-            return Err(Error::BatchTooLarge {
-                bytes,
-                bytes_max: BATCH_BYTES_MAX,
-            });
-        }
-        Ok(())
+        values.iter().scan(0_usize, move |bytes, value| {
+            *bytes = bytes.saturating_add(value.as_ref().len().saturating_add(row_bytes));
+            Some(*bytes)
+        })
+    }
+}
+
+impl Decoded {
+    /// How many of the input's records are among the rows or the defects.
+    pub fn taken(&self) -> usize {
+        self.rows.len() + self.defects.len()
+    }
+}
+
+fn too_large(bytes: usize) -> Error {
+    Error::BatchTooLarge {
+        bytes,
+        bytes_max: BATCH_BYTES_MAX,
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod writer_schema;
 
 pub use arrow_types::{arrow_schema, arrow_type_of, feature_type_of, history_schema};
 pub use avro_schema::{avro_schema, field_names};
-pub use coerce::{coerce, coerce_keys};
+pub use coerce::{coerce, coerce_column, coerce_keys};
 pub use decode::{Decoded, Decoder};
 pub use defect::Defect;
 pub use encode::{EncodedRows, Encoder};

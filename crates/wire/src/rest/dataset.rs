@@ -6,7 +6,7 @@ use twinfold_model::{
     ProjectName, TrainingDataset,
 };
 
-use super::{Exact, FeatureGroupIdBody, FeatureViewIdBody, QueryBody};
+use super::{Exact, FeatureGroupIdBody, FeatureViewIdBody, QueryBody, ValueBody};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -40,6 +40,8 @@ pub struct DatasetSpecBody {
     pub source: DatasetSourceBody,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, ValueBody>,
     pub format: FormatBody,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub splits: Vec<DatasetSplitBody>,
@@ -57,6 +59,7 @@ pub struct DatasetSpecBody {
 #[serde(deny_unknown_fields)]
 pub struct PinnedTableBody {
     pub group: FeatureGroupIdBody,
+    pub resource: String,
     pub commit: u64,
 }
 
@@ -95,6 +98,11 @@ impl From<&DatasetSpec> for DatasetSpecBody {
                 DatasetSource::View(id) => DatasetSourceBody::View(id.into()),
             },
             labels: spec.labels.clone(),
+            defaults: spec
+                .defaults
+                .iter()
+                .map(|(column, value)| (column.clone(), value.into()))
+                .collect(),
             format: match spec.format {
                 DatasetFormat::Parquet => FormatBody::Parquet,
                 DatasetFormat::Csv => FormatBody::Csv,
@@ -128,6 +136,11 @@ impl TryFrom<DatasetSpecBody> for DatasetSpec {
                 DatasetSourceBody::View(id) => DatasetSource::View(id.try_into()?),
             },
             labels: body.labels,
+            defaults: body
+                .defaults
+                .into_iter()
+                .map(|(column, value)| (column, value.into()))
+                .collect(),
             format: match body.format {
                 FormatBody::Parquet => DatasetFormat::Parquet,
                 FormatBody::Csv => DatasetFormat::Csv,
@@ -163,6 +176,7 @@ impl From<&TrainingDataset> for TrainingDatasetBody {
                 .iter()
                 .map(|pin| PinnedTableBody {
                     group: (&pin.group).into(),
+                    resource: pin.resource.clone(),
                     commit: pin.commit,
                 })
                 .collect(),
@@ -189,6 +203,7 @@ impl TryFrom<TrainingDatasetBody> for TrainingDataset {
         let pin = |pin: PinnedTableBody| {
             Ok(PinnedTable {
                 group: pin.group.try_into()?,
+                resource: pin.resource,
                 commit: pin.commit,
             })
         };

@@ -193,6 +193,7 @@ pub fn training_dataset() -> impl Strategy<Value = TrainingDataset> {
                         DatasetSource::Query(query.clone())
                     },
                     labels: vec!["label".to_owned()],
+                    defaults: BTreeMap::from([("a".to_owned(), Value::Double(share))]),
                     format: if from_view {
                         DatasetFormat::Parquet
                     } else {
@@ -220,6 +221,7 @@ pub fn training_dataset() -> impl Strategy<Value = TrainingDataset> {
                     spec,
                     query,
                     pins: vec![PinnedTable {
+                        resource: id.resource_name(2),
                         group: id,
                         commit: seed,
                     }],

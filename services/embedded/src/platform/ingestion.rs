@@ -4,7 +4,10 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
-use twinfold_client::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
+use twinfold_client::{
+    Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
+    new_ingestion_id,
+};
 use twinfold_ingest::{Status, Statuses};
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
 use twinfold_store_topic::{Append, NewRecord};
@@ -75,7 +78,7 @@ impl Ingestion for EmbeddedPlatform {
     async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress> {
         self.check_open()?;
         let definition = self.definition(group).await?;
-        let bounds = self.topics.bounds(&group.resource_name()).await;
+        let bounds = self.topics.bounds(&definition.resource).await;
         let bounds = bounds.map_err(topic_failed)?;
         let now_at = |status: watch::Receiver<Status>| status.borrow().positions.clone();
         let online = definition.group.online_enabled();
@@ -104,8 +107,10 @@ impl Ingestion for EmbeddedPlatform {
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
         self.check_open()?;
         let _one_at_a_time = self.replaying.lock().await;
-        self.definition(group).await?;
-        let mut receipt = Receipt::new(group.clone(), [0; 16]);
+        let definition = self.definition(group).await?;
+        // Of its own, so that its receipt answers for these records and no others.
+        let ingestion_id = new_ingestion_id();
+        let mut receipt = Receipt::new(group.clone(), ingestion_id);
         let mut after = None;
         loop {
             let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
@@ -124,7 +129,7 @@ impl Ingestion for EmbeddedPlatform {
                         .is_none_or(|start| record.position.offset < start)
                 })
                 .collect();
-            self.replay_page(group, &chosen, &mut receipt).await?;
+            self.replay_page(&definition, &chosen, &mut receipt).await?;
         }
     }
 }
@@ -144,18 +149,21 @@ impl EmbeddedPlatform {
 
     async fn replay_page(
         &self,
-        group: &FeatureGroupId,
+        definition: &GroupDefinition,
         records: &[QuarantinedRecord],
         receipt: &mut Receipt,
     ) -> Result<()> {
         if records.is_empty() {
             return Ok(());
         }
-        let topic = group.resource_name();
-        let appends = records.iter().map(as_append).collect::<Result<Vec<_>>>()?;
-        let appended = self.topics.append(&topic, appends).await;
+        let topic = &definition.resource;
+        let appends = records
+            .iter()
+            .map(|record| as_append(record, receipt.ingestion_id))
+            .collect::<Result<Vec<_>>>()?;
+        let appended = self.topics.append(topic, appends).await;
         let appended = appended.map_err(topic_failed)?;
-        let synced = self.topics.sync(&topic).await;
+        let synced = self.topics.sync(topic).await;
         synced.map_err(topic_failed)?;
         for block in appended {
             receipt.note(block.partition, block.first, block.count);
@@ -163,7 +171,10 @@ impl EmbeddedPlatform {
         // Marked only after the log has them: a crash in between replays a record twice, which both
         // stores bear, instead of losing it.
         let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
-        let marked = self.registry.mark_replayed(group, &positions).await;
+        let marked = self
+            .registry
+            .mark_replayed(definition.group.id(), &positions)
+            .await;
         marked.map_err(registry_failed)
     }
 
@@ -214,24 +225,25 @@ fn before(partition: PartitionId, start: Offset) -> Option<Position> {
     }
 }
 
-/// A replay has no id of its own: its records keep those they were first inserted with.
 fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
-    let id = Headers::decode(&record.headers)
-        .ok()
-        .and_then(|headers| headers.ingestion_id);
-    receipt.ingestion_id == [0; 16] || id == Some(receipt.ingestion_id)
+    let headers = Headers::decode(&record.headers);
+    headers.is_ok_and(|headers| headers.ingestion_id == Some(receipt.ingestion_id))
 }
 
-fn as_append(record: &QuarantinedRecord) -> Result<Append> {
-    let headers = Headers::decode(&record.headers);
+/// The record as it was, under another ingestion id.
+fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Append> {
+    let headers = Headers::decode(&record.headers).map_err(|defect| {
+        Error::Internal(format!(
+            "headers of quarantined record {}: {defect}",
+            record.position
+        ))
+    })?;
     Ok(Append {
         partition: record.position.partition,
-        headers: headers.map_err(|defect| {
-            Error::Internal(format!(
-                "headers of quarantined record {}: {defect}",
-                record.position
-            ))
-        })?,
+        headers: Headers {
+            ingestion_id: Some(ingestion_id),
+            ..headers
+        },
         records: vec![NewRecord {
             key: Bytes::from(record.key.clone()),
             value: Bytes::from(record.value.clone()),

@@ -25,9 +25,12 @@ use crate::failure::{
 };
 use crate::folder::Folder;
 use crate::{Config, Options};
+use maintenance::Maintenance;
 
 mod catalog;
+mod datasets;
 mod ingestion;
+mod maintenance;
 mod reading;
 mod serving;
 
@@ -47,9 +50,9 @@ pub struct EmbeddedPlatform {
     writer: Writer,
     online_statuses: Statuses,
     offline_statuses: Statuses,
-    /// Ends in the written order: the materializers first, the registry's loop last.
+    /// Ends in the written order: the materializers first, the registry's loop and maintenance last.
     materializers: TaskGroup,
-    reconciling: TaskGroup,
+    background: TaskGroup,
     /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
     /// True when closing has ended; held while it goes on, so that every caller returns after it.
@@ -101,12 +104,13 @@ impl EmbeddedPlatform {
             online_statuses: Statuses::new(),
             offline_statuses: Statuses::new(),
             materializers: TaskGroup::new(Handle::current()),
-            reconciling: TaskGroup::new(Handle::current()),
+            background: TaskGroup::new(Handle::current()),
             closed: AtomicBool::new(false),
             released: tokio::sync::Mutex::new(false),
             replaying: tokio::sync::Mutex::new(()),
             folder,
         };
+        platform.sweep_datasets().await?;
         platform.start();
         info!(url = platform.url, "platform open");
         Ok(platform)
@@ -114,7 +118,7 @@ impl EmbeddedPlatform {
 
     fn start(&self) {
         let registry = self.registry.clone();
-        self.reconciling.spawn("registry", |token| async move {
+        self.background.spawn("registry", |token| async move {
             registry.run(token).await;
             Ok::<(), Infallible>(())
         });
@@ -125,14 +129,26 @@ impl EmbeddedPlatform {
             &self.config.onlinefs,
             &self.online_statuses,
         );
-        let offline = OfflineSinks::new(Arc::clone(&self.offline), Arc::clone(&self.definitions));
-        let offline = Arc::new(offline);
+        let offline = Arc::new(OfflineSinks::new(
+            Arc::clone(&self.offline),
+            Arc::clone(&self.definitions),
+            self.config.history,
+        ));
         self.materialize(
             twinfold_offlinefs::CONSUMER,
             offline,
             &self.config.offlinefs,
             &self.offline_statuses,
         );
+        let maintenance = Maintenance {
+            topics: Arc::clone(&self.topics),
+            online: Arc::clone(&self.online),
+            definitions: Arc::clone(&self.definitions),
+            clock: Arc::clone(&self.clock),
+            interval: Duration::from_secs(self.config.platform.maintenance_interval_s.get()),
+        };
+        self.background
+            .spawn("maintenance", |token| maintenance.run(token));
     }
 
     fn materialize(
@@ -167,7 +183,7 @@ impl EmbeddedPlatform {
         match self
             .materializers
             .failure()
-            .or_else(|| self.reconciling.failure())
+            .or_else(|| self.background.failure())
         {
             None => Ok(()),
             Some(failure) => Err(Error::Internal(failure.to_string())),
@@ -201,7 +217,7 @@ impl Platform for EmbeddedPlatform {
                 .shutdown(deadline)
                 .await
                 .map_err(task_failed),
-            self.reconciling
+            self.background
                 .shutdown(deadline)
                 .await
                 .map_err(task_failed),

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,7 +23,7 @@ impl Serving for EmbeddedPlatform {
             }
             ServingSource::Dataset { name, version } => {
                 let dataset = self.stored_dataset(&name, Some(version)).await?;
-                (dataset.query, dataset.spec.labels, BTreeMap::new())
+                (dataset.query, dataset.spec.labels, dataset.spec.defaults)
             }
         };
         let definitions = self.definitions_of(&query).await?;

@@ -2,4 +2,5 @@
 
 mod definitions;
 mod life_cycle;
+mod pins;
 mod world;

@@ -8,7 +8,8 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
-use twinfold_model::{AsOf, Commit, Positions};
+use tokio::sync::Notify;
+use twinfold_model::{AsOf, Commit, EventTime, Positions};
 use twinfold_registry::{Config, Registry, Stores};
 use twinfold_service_kit::ManualClock;
 use twinfold_store_metadata::MetadataStore;
@@ -23,7 +24,7 @@ pub enum Fault {
     Refuses,
     /// It happens, but the answer is lost.
     LosesAnswer,
-    /// It happens, but the process does not live to hear of it.
+    /// It happens, but nobody hears of it before the world heals, or ever if the process dies first.
     Hangs,
 }
 
@@ -38,6 +39,7 @@ pub struct World {
     resources: Mutex<Resources>,
     fault: Mutex<Option<(&'static str, Fault)>>,
     calls: Mutex<Vec<&'static str>>,
+    healed: Notify,
 }
 
 impl World {
@@ -47,6 +49,7 @@ impl World {
 
     pub fn heals(&self) {
         *self.fault.lock().expect("whole") = None;
+        self.healed.notify_waiters();
     }
 
     pub fn resources(&self) -> Resources {
@@ -77,7 +80,10 @@ impl World {
         }
         match fault {
             None => Ok(()),
-            Some(Fault::Hangs) => std::future::pending().await,
+            Some(Fault::Hangs) => {
+                self.healed.notified().await;
+                Ok(())
+            }
             Some(_) => Err(std::io::Error::other("disk full")),
         }
     }
@@ -236,6 +242,10 @@ impl OnlineStore for Online {
         _: Option<Bytes>,
         _: usize,
     ) -> twinfold_store_online::Result<ScanPage> {
+        unreachable!("{UNUSED}")
+    }
+
+    async fn expire(&self, _: EventTime) -> twinfold_store_online::Result<()> {
         unreachable!("{UNUSED}")
     }
 

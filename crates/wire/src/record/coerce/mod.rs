@@ -66,6 +66,20 @@ pub fn coerce_keys(
     canonical_batch(group, arrays, batch.num_rows())
 }
 
+/// One column in the canonical type of `wanted`, by the rules of [`coerce`]; it may have nulls.
+pub fn coerce_column(
+    column: &ArrayRef,
+    name: &str,
+    wanted: &FeatureType,
+    first_row: u64,
+) -> Result<ArrayRef> {
+    let target = Target {
+        feature: name,
+        row_of: &|index| first_row + index as u64,
+    };
+    target.convert(column, wanted)
+}
+
 fn by_name<'a>(
     batch: &'a RecordBatch,
     group: &FeatureGroup,
@@ -114,16 +128,18 @@ fn canonical_batch(
 
 /// One feature: its column in the canonical type, without nulls unless it may have them.
 fn feature_column(column: &ArrayRef, feature: &Feature, first_row: u64) -> Result<ArrayRef> {
-    let target = Target {
-        feature: feature.name.as_str(),
-        row_of: &|index| first_row + index as u64,
-    };
+    let name = feature.name.as_str();
     if !feature.nullable
         && let Some(index) = first_null(column)
     {
-        return Err(target.mismatch("null", &feature.r#type, index));
+        return Err(Error::TypeMismatch {
+            feature: name.to_owned(),
+            found: "null".to_owned(),
+            wanted: feature.r#type.to_string(),
+            row: Some(first_row + index as u64),
+        });
     }
-    target.convert(column, &feature.r#type)
+    coerce_column(column, name, &feature.r#type, first_row)
 }
 
 fn first_null(column: &ArrayRef) -> Option<usize> {

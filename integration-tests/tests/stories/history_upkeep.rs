@@ -1,0 +1,42 @@
+use std::num::NonZeroU64;
+
+use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait};
+use twinfold_model::AsOf;
+use twinfold_testkit::{bench_group, bench_rows};
+
+/// Merging files must show in no answer, neither now nor at any commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_of_many_small_inserts_is_merged_and_reads_the_same() {
+    let deployment = Deployment::embedded_with(|config| {
+        config.history.compaction_commits = NonZeroU64::new(5).expect("not zero");
+    })
+    .await;
+    let platform = deployment.platform();
+    let group = bench_group();
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+    for row in 0..12 {
+        insert_and_wait(platform, group.id(), bench_rows(row, 1, 0)).await;
+    }
+    let is_merged = || async {
+        platform
+            .commits(group.id(), 100)
+            .await
+            .expect("commits")
+            .len()
+            > 13
+    };
+    twinfold_testkit::eventually(std::time::Duration::from_secs(20), is_merged).await;
+
+    let mut commits = platform.commits(group.id(), 100).await.expect("commits");
+    commits.reverse();
+    let mut rows = 0;
+    for commit in commits {
+        rows += i64::try_from(commit.rows_upserted).expect("few");
+        let at = history(platform, &group, Some(AsOf::Commit(commit.id))).await;
+        assert_eq!(column_i64(&at, "id"), Vec::from_iter(0..rows), "{commit:?}");
+    }
+    assert_eq!(rows, 12);
+}

@@ -2,6 +2,7 @@
 
 import threading
 
+import pyarrow as pa
 import pytest
 
 from twinfold import Feature
@@ -9,6 +10,7 @@ from twinfold.exceptions import (
     AlreadyExistsError,
     InvalidDefinitionError,
     NotFoundError,
+    SchemaMismatchError,
     TwinfoldError,
 )
 
@@ -108,6 +110,90 @@ def test_get_or_create(fs, weather, sample):
     assert new.state == "new"
     with pytest.raises(InvalidDefinitionError, match="exists with primary key"):
         fs.get_or_create_feature_group("weather", primary_key="hour", event_time="hour")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"event_time": None}, "with event time hour; wanted event time None"),
+        ({"ttl": 3600}, "with ttl None; wanted ttl 1:00:00"),
+        ({"online_enabled": False}, "with online_enabled True; wanted online_enabled False"),
+    ],
+)
+def test_a_group_that_is_otherwise_than_asked_for_is_refused(fs, weather, options, message):
+    asked = {"primary_key": "origin", "event_time": "hour"} | options
+    with pytest.raises(InvalidDefinitionError, match=f"`weather_1` exists {message}"):
+        fs.get_or_create_feature_group("weather", **asked)
+
+
+def test_what_is_not_asked_for_may_be_as_it_is(fs):
+    asked = {"primary_key": "id", "event_time": "at"}
+    features = [Feature("id", "int"), Feature("at", "timestamp")]
+    options = {"ttl": 3600, "online_enabled": False}
+    fs.create_feature_group("kept", features=features, **asked, **options)
+    assert fs.get_or_create_feature_group("kept", **asked).online_enabled is False
+    assert fs.get_or_create_feature_group("kept", **asked, **options).ttl.total_seconds() == 3600
+
+
+def test_two_new_handles_are_one_group(fs):
+    asked = {"primary_key": "id", "ttl": 3600}
+    first, second, other = (fs.get_or_create_feature_group("pair", **asked) for _ in range(3))
+    third = fs.get_or_create_feature_group("pair", primary_key="name")
+    first.insert({"id": [1], "level": [0.5]})
+    second.insert({"id": [2], "level": [1]}, wait=True)
+    assert sorted(second.read()["level"]) == [0.5, 1.0]
+    assert second.state == "active"
+    with pytest.raises(SchemaMismatchError, match="`level`: found string, wanted double"):
+        other.insert({"id": [3], "level": ["high"]})
+    found = r"primary key \['id'\], ttl 1:00:00; wanted primary key \['name'\], ttl None"
+    with pytest.raises(InvalidDefinitionError, match=f"`pair_1` exists with {found}"):
+        third.insert({"name": ["x"]})
+
+
+def test_threads_that_insert_first_make_one_group(fs):
+    group = fs.create_feature_group("shared", primary_key="id")
+    others = [fs.get_or_create_feature_group("shared", primary_key="id") for _ in range(3)]
+    failures, start = [], threading.Barrier(8)
+
+    def insert(handle, key):
+        start.wait()
+        try:
+            handle.insert({"id": [key]})
+        except TwinfoldError as error:
+            failures.append(error)
+
+    handles = [group, *others] * 2
+    threads = [threading.Thread(target=insert, args=pair[::-1]) for pair in enumerate(handles)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    group.insert({"id": [8]}, wait=True)
+    assert sorted(group.read()["id"]) == list(range(9))
+
+
+def test_creating_what_is_there_is_refused_before_the_first_insert(fs, weather):
+    with pytest.raises(AlreadyExistsError, match="`weather_1`") as caught:
+        fs.create_feature_group("weather", primary_key="origin", event_time="hour")
+    assert caught.value.what == "feature group"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({"id": ["a", None], "at": [0, 0]}, r"`id`: found null, wanted string \(row 1\)"),
+        ({"id": ["a", "b"], "at": [None, 0]}, r"`at`: found null, wanted timestamp \(row 0\)"),
+        ({"id": ["a", "b"], "at": [0, 1]}, r"`at`: .* whole microseconds \(row 1\)"),
+    ],
+)
+def test_rows_that_are_refused_leave_no_group_behind(fs, rows, message):
+    group = fs.create_feature_group("guessed", primary_key="id", event_time="at")
+    at = pa.array(rows["at"], pa.timestamp("ns", "UTC"))
+    with pytest.raises(SchemaMismatchError, match=message):
+        group.insert(pa.table(rows | {"at": at}))
+    assert group.state == "new"
+    assert fs.get_feature_groups() == []
 
 
 def test_what_is_not_there_is_named_with_what_is(fs, weather):

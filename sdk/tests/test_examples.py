@@ -1,5 +1,6 @@
 """The examples tell their story to the end."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,17 @@ import nbformat
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def test_the_lines_of_the_readme_run(folder, capsys):
+    readme = (EXAMPLES.parents[1] / "README.md").read_text()
+    (lines,) = re.findall("```python\n(.*?)```", readme, flags=re.DOTALL)
+    names = {}
+    exec(lines.replace("/tmp/my-features", str(folder)), names)
+    names["store"].close()
+    printed = capsys.readouterr().out
+    assert "23.4" in printed
+    assert "24.1" in printed
 
 
 def test_the_demo_runs(folder):

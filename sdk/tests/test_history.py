@@ -29,6 +29,26 @@ def test_commits_are_listed_newest_first(weather, sample):
     assert len(weather.commit_details(limit=1)) == 1
 
 
+def test_every_commit_is_listed_unless_fewer_are_wanted(fs, monkeypatch):
+    group = fs.create_feature_group("long", primary_key="id")
+    group.insert({"id": [0]}, wait=True)
+    asked = []
+
+    class Spied:
+        def commits(self, name, version, limit):
+            asked.append(limit)
+            return platform.commits(name, version, limit)
+
+    platform = fs._platform
+    monkeypatch.setattr(fs, "_platform", Spied())
+    assert len(group.commit_details()) >= 1
+    assert asked.pop() > 1 << 60
+    for limit in (0, -1):
+        with pytest.raises(InvalidDefinitionError, match=f"limit: .* found {limit}"):
+            group.commit_details(limit=limit)
+    assert asked == []
+
+
 def test_an_earlier_commit_shows_what_was_known_then(weather, sample):
     before, committed = next(iter(weather.commit_details(limit=1).items()))
     corrected = sample.head(1).assign(temp=99.0)
@@ -38,6 +58,27 @@ def test_an_earlier_commit_shows_what_was_known_then(weather, sample):
     then = committed["committed_at"]
     assert sorted(weather.as_of(then).read()["temp"]) == [9.5, 10.0, 11.0, 12.5]
     assert sorted(weather.as_of(then.isoformat()).read()["temp"]) == [9.5, 10.0, 11.0, 12.5]
+
+
+def test_changes_lie_between_two_commits(weather, sample):
+    first = max(weather.commit_details())
+    weather.insert(sample.head(1).assign(temp=99.0), wait=True)
+    second = max(weather.commit_details())
+    weather.commit_delete_record({"origin": ["JFK"]}).wait()
+    assert len(weather.read_changes()) == 6
+    assert len(weather.read_changes(end_commit_id=first)) == 4
+    between = weather.read_changes(start_commit_id=first, end_commit_id=second)
+    assert between["temp"].tolist() == [99.0]
+    assert between["_change_type"].tolist() == ["upsert"]
+    assert between["_event_time"].tolist() == between["hour"].tolist()
+    (deleted,) = weather.read_changes(start_commit_id=second).to_dict("records")
+    assert (deleted["origin"], deleted["_change_type"]) == ("JFK", "delete")
+    at = weather.commit_details()[second]["committed_at"]
+    assert len(weather.read_changes(at)) == 1
+    assert len(weather.read_changes(end_time=at)) == 5
+    assert weather.read_changes(start_commit_id=second, end_commit_id=first).empty
+    with pytest.raises(InvalidDefinitionError, match="either end_time or end_commit_id"):
+        weather.read_changes(end_time=at, end_commit_id=first)
 
 
 def test_as_of_wants_a_time_or_a_commit(weather):

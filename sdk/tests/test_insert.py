@@ -3,6 +3,7 @@
 import asyncio
 import decimal
 import threading
+import time
 from datetime import date, datetime, timezone
 
 import duckdb
@@ -17,6 +18,7 @@ from twinfold.exceptions import (
     InvalidDefinitionError,
     SchemaMismatchError,
     UnknownFeatureError,
+    WaitTimeoutError,
 )
 
 COLUMNS = {"id": [1, 2, 3], "score": [0.5, None, 2.5], "name": ["a", "b", None]}
@@ -368,6 +370,18 @@ def test_a_receipt_knows_its_rows(fs):
     receipt.wait(online=False, timeout_s=1)
 
 
+def test_how_long_to_wait_can_be_said(fs):
+    group = scores(fs)
+    many = pl.DataFrame({"id": range(1_000_000)})
+    with pytest.raises(WaitTimeoutError, match="did not finish"):
+        group.insert(many, wait=True, timeout_s=0.0)
+    with pytest.raises(WaitTimeoutError, match="did not finish"):
+        group.save(COLUMNS, wait=True, timeout_s=0.0)
+    receipt = group.insert(COLUMNS, wait=True, timeout_s=None)
+    receipt.wait(timeout_s=None)
+    assert len(group.read(dataframe_type="arrow")) == 1_000_000 + 6
+
+
 def test_a_group_that_is_not_online(fs):
     group = scores(fs, online_enabled=False)
     group.insert(COLUMNS, wait=True)
@@ -378,19 +392,28 @@ def test_a_group_that_is_not_online(fs):
 
 def test_other_threads_run_while_rows_are_written(fs):
     frame = pl.DataFrame({"id": range(2_000_000), "score": 1.0, "name": "name"})
-    counted, done = 0, threading.Event()
+    group = scores(fs)
+    longest_pause, started, done = 0.0, threading.Event(), threading.Event()
 
-    def count():
-        nonlocal counted
+    def beat():
+        nonlocal longest_pause
+        last = time.monotonic()
         while not done.is_set():
-            counted += 1
+            now = time.monotonic()
+            longest_pause = max(longest_pause, now - last)
+            last = now
+            started.set()
 
-    thread = threading.Thread(target=count)
+    thread = threading.Thread(target=beat)
     thread.start()
-    scores(fs).insert(frame)
+    started.wait()
+    began = time.monotonic()
+    group.insert(frame)
+    took = time.monotonic() - began
     done.set()
     thread.join()
-    assert counted > 10_000
+    # An insert that kept the interpreter to itself would be one long pause.
+    assert longest_pause < took / 2
 
 
 def test_progress_is_shown_when_asked_for(fs, capsys):

@@ -7,6 +7,8 @@ import time
 import polars as pl
 import pytest
 
+from twinfold.exceptions import WaitTimeoutError
+
 SECONDS_MAX = 5.0
 
 
@@ -27,25 +29,63 @@ def interrupt_soon():
         timer.join()
 
 
-def test_an_insert_can_be_interrupted(fs, interrupt_soon):
+@pytest.fixture
+def many(fs):
     group = fs.create_feature_group("many", primary_key="id")
     group.insert({"id": [0], "text": ["a"]})
-    frame = pl.DataFrame({"id": range(6_000_000), "text": "a text that takes a while"})
-    interrupt_soon()
+    return group
+
+
+def rows(count):
+    return pl.DataFrame({"id": range(count), "text": "a text that takes a while"})
+
+
+def ended_early(call):
+    """Whether a key press ended the call, and soon after it."""
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        group.insert(frame)
-    assert time.monotonic() - began < SECONDS_MAX
-    # The store goes on.
+        call()
+    return time.monotonic() - began < SECONDS_MAX
+
+
+def goes_on(group):
     group.insert({"id": [-1], "text": ["b"]}, wait=True)
-    assert -1 in set(group.read(online=True, dataframe_type="polars")["id"])
+    return -1 in set(group.read(online=True, dataframe_type="polars")["id"])
 
 
-def test_a_wait_times_out(fs):
-    from twinfold.exceptions import WaitTimeoutError
+def test_an_insert_can_be_interrupted(many, interrupt_soon):
+    frame = rows(6_000_000)
+    interrupt_soon()
+    assert ended_early(lambda: many.insert(frame))
+    assert goes_on(many)
 
-    group = fs.create_feature_group("many", primary_key="id")
-    receipt = group.insert(pl.DataFrame({"id": range(1_000_000)}))
+
+def test_a_wait_can_be_interrupted(many, interrupt_soon):
+    receipt = many.insert(rows(1_000_000))
+    interrupt_soon(0.1)
+    assert ended_early(receipt.wait)
+    receipt.wait()
+    assert goes_on(many)
+
+
+def test_the_end_of_a_stream_need_not_be_awaited(many, interrupt_soon):
+    release = threading.Event()
+
+    def stuck():
+        release.wait(60)
+        yield from ()
+
+    query = many.insert_stream(stuck())
+    interrupt_soon()
+    assert ended_early(query.await_termination)
+    assert query.is_active
+    release.set()
+    assert query.await_termination(timeout_s=60)
+    assert goes_on(many)
+
+
+def test_a_wait_times_out(many):
+    receipt = many.insert(rows(1_000_000))
     with pytest.raises(WaitTimeoutError, match="did not finish") as caught:
         receipt.wait(timeout_s=0.0)
     assert isinstance(caught.value, TimeoutError)

@@ -110,9 +110,23 @@ def test_a_filter_constant_has_the_features_type(flights):
         flights.filter(flights.flight == "one").read()
 
 
+def test_a_filter_is_a_condition(fs, flights):
+    group = fs.create_feature_group("named", primary_key="id")
+    group.insert({"id": [1, 2], "version": [1, 2]}, wait=True)
+    assert group.filter(group["version"] > 1).read()["id"].tolist() == [2]
+    for wrong in (group.version > 1, None, "version > 1", group["id"]):
+        for attempt in (group.filter, lambda wrong: (group["id"] > 1) & wrong):
+            with pytest.raises(InvalidDefinitionError, match="wanted a condition") as caught:
+                attempt(wrong)
+            assert 'an item of it: group["name"]' in str(caught.value)
+
+
 def test_selections(weather):
     assert weather.select_except(["temp"]).columns == ["origin", "hour", "wind"]
     assert weather.select([weather.wind, "origin"]).columns == ["wind", "origin"]
+    assert weather.select("temp").columns == weather.select(weather.temp).columns == ["temp"]
+    assert weather.select_except("temp").columns == ["origin", "hour", "wind"]
+    assert weather.select_except(weather.temp).columns == ["origin", "hour", "wind"]
     no_keys = weather.select_all(include_primary_key=False, include_event_time=False)
     assert no_keys.columns == ["temp", "wind"]
     for select in (weather.select, weather.select_except):
@@ -135,9 +149,35 @@ def test_a_spine_takes_the_place_of_the_left_group(flights, weather):
     found = by_flight(query.read(spine=spine))
     assert found["temp"].tolist() == [12.5, 10.0]
     assert found["note"].tolist() == ["late", "early"]
-    assert found["delayed"].tolist() == [False, None]
-    newest = by_flight(query.read(spine=spine.drop(columns="at")))
-    assert newest["temp"].tolist() == [12.5, 11.0]
+    assert found["delayed"].tolist() == [False, pd.NA]
+
+
+def test_a_spine_without_its_times_is_refused_unless_the_newest_are_wanted(flights, weather, view):
+    query = flights.select(["flight"]).join(weather.select(["temp"]))
+    spine = pd.DataFrame(
+        {
+            "flight": [1, 2],
+            "origin": ["EWR", "JFK"],
+            "moment": pd.to_datetime(["2013-01-02T00:00Z", "2013-01-01T06:59Z"]),
+        }
+    )
+    for read in (query.read, view.training_data, view.get_batch_data):
+        with pytest.raises(InvalidDefinitionError, match="no column `at`") as caught:
+            read(spine=spine)
+        for part in ("flights_1", "it has flight, origin, moment", "event_time=None"):
+            assert part in str(caught.value)
+    then, newest = [12.5, 10.0], [12.5, 11.0]
+    assert by_flight(query.read(spine=spine, event_time="moment"))["temp"].tolist() == then
+    assert by_flight(query.read(spine=spine, event_time=None))["temp"].tolist() == newest
+    scored = view.get_batch_data(spine=spine, event_time=None)
+    assert by_flight(scored)["temp"].tolist() == newest
+    features, _ = view.training_data(spine=spine, event_time="moment")
+    assert by_flight(features)["temp"].tolist() == then
+
+
+def test_a_spine_of_a_group_without_event_time_reads_the_newest(planes):
+    found = planes.select(["seats"]).read(spine={"tail": ["n2"]})
+    assert found["seats"].tolist() == [200]
 
 
 def test_time_travel_of_a_join(flights, weather, sample):

@@ -1,11 +1,14 @@
 """Dataframes as they come."""
 
+import sys
 import threading
+import time
 
 import pytest
 
 import twinfold
 from twinfold.exceptions import InvalidDefinitionError, SchemaMismatchError
+from twinfold.streaming import StreamingQuery, stop_all
 
 
 def test_an_iterator_is_inserted_to_its_end(weather, sample):
@@ -83,6 +86,75 @@ def test_closing_the_store_stops_its_streams(folder, sample):
     store.close()
     assert query.status["state"] == "stopped"
     assert query.exception() is None
+
+
+def test_closing_the_store_asks_all_streams_before_it_waits(folder, sample):
+    store = twinfold.connect(folder)
+    group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
+    group.insert(sample)
+    waiting = threading.Barrier(3)
+
+    def frames():
+        yield sample
+        waiting.wait(30)
+        # Goes on when each of the two was asked to stop.
+        for query in queries:
+            assert query._stop_asked.wait(30)
+        yield sample
+
+    queries = []
+    queries.extend(group.insert_stream(frames()) for _ in range(2))
+    waiting.wait(30)
+    store.close()
+    assert [query.status["state"] for query in queries] == ["stopped"] * 2
+
+
+def test_streams_share_one_deadline(weather):
+    release = threading.Event()
+
+    def stuck():
+        release.wait(60)
+        yield from ()
+
+    queries = [weather.insert_stream(stuck()) for _ in range(5)]
+    began = time.monotonic()
+    stop_all(queries, timeout_s=0.5)
+    assert time.monotonic() - began < 1.5
+    assert all(query.is_active for query in queries)
+    assert {query.status["state"] for query in queries} == {"stopping"}
+    release.set()
+    assert all(query.stop() for query in queries)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_stream_may_end_at_any_step_of_its_stop(weather, step):
+    release = threading.Event()
+    steps = 0
+
+    def stuck():
+        release.wait(60)
+        yield from ()
+
+    def trace(frame, event, _):
+        nonlocal steps
+        if frame.f_code is not StreamingQuery.stop.__code__:
+            return None
+        steps += event == "line"
+        if steps == step:
+            release.set()
+            query._thread.join(60)
+        return trace
+
+    query = weather.insert_stream(stuck())
+    sys.settrace(trace)
+    try:
+        query.stop(timeout_s=0.0)
+    finally:
+        sys.settrace(None)
+        release.set()
+    assert query.await_termination(timeout_s=60)
+    assert not query.is_active
+    assert query.status["state"] in ("finished", "stopped")
 
 
 def test_a_stream_gives_a_new_group_its_features(fs, sample):

@@ -69,6 +69,20 @@ def test_a_missing_row_gives_defaults_and_says_so(view):
     assert view.get_feature_vector(JFK, return_type="detailed").is_complete
 
 
+def test_training_has_the_defaults_that_serving_has(view, flights):
+    at = [pd.Timestamp("2013-01-01T09:00Z")]
+    away = {"flight": [3], "origin": ["HPN"], "at": at, "delayed": [True]}
+    flights.insert(pd.DataFrame(away), wait=True)
+    served = view.get_feature_vector({"flight": 3, "origin": "HPN"}, return_type="dict")
+    features, _ = view.training_data()
+    kept = view.create_training_data()[1]
+    assert served["temp"] == 0.0
+    assert features.set_index("flight")["temp"].to_dict() == {1: 10.0, 2: 12.5, 3: 0.0}
+    assert kept.read()["temp"].tolist() == features["temp"].tolist()
+    assert kept.verify()
+    assert kept.get_serving_vector({"flight": 3, "origin": "HPN"})[-1] == 0.0
+
+
 def test_asked_strictly_a_missing_row_raises(view):
     with pytest.raises(MissingRowError, match="weather_1") as caught:
         view.get_feature_vector({"flight": 1, "origin": "HPN"}, allow_missing=False)
@@ -209,6 +223,63 @@ def test_train_test_split(fs):
     parts = view.train_validation_test_split(validation_size=0.2, test_size=0.2, seed=1)
     assert len(parts) == 6
     assert sum(len(part) for part in parts[:3]) == 500
+
+
+def test_splits_are_created_and_found_by_version(fs):
+    group = fs.create_feature_group("many", primary_key="id")
+    group.insert({"id": range(500), "level": [i % 7 for i in range(500)]}, wait=True)
+    view = fs.create_feature_view("many", group.select_all(), labels="level")
+    assert view.labels == ["level"]
+    version, dataset = view.create_train_test_split(test_size=0.3, seed=1, description="two")
+    assert (version, dataset.version, dataset.description) == (1, 1, "two")
+    x_train, x_test, y_train, y_test = view.get_train_test_split(training_dataset_version=1)
+    assert dataset.rows == {"train": len(x_train), "test": len(x_test)}
+    assert (len(y_train), len(y_test)) == (len(x_train), len(x_test))
+    assert len(view.get_training_data(training_dataset_version=1)[0]) == 500
+    version, dataset = view.create_train_validation_test_split(
+        validation_size=0.2, test_size=0.2, data_format="csv"
+    )
+    assert version == 2
+    parts = view.get_train_validation_test_split(2, dataframe_type="arrow")
+    sizes = [dataset.rows[split] for split in ("train", "validation", "test")]
+    assert [part.num_rows for part in parts] == sizes * 2
+    assert sum(sizes) == 500
+    assert [part.column_names for part in parts] == [["id"]] * 3 + [["level"]] * 3
+    # What was split in one step is found afterwards.
+    x_train, *_ = view.train_test_split(test_size=0.5)
+    assert view.get_training_dataset().version == 3
+    assert view.get_training_dataset().rows["train"] == len(x_train)
+
+
+@pytest.fixture
+def made_again(fs, flights, weather, view):
+    """A view of the same name as one that was trained with, but not the same view."""
+    view.create_training_data()
+    view.delete()
+    query = weather.select(["temp", "wind"]).join(flights.select(["delayed"]), left_on="wind")
+    return fs.create_feature_view("delays", query, labels=["temp"])
+
+
+def test_training_data_keeps_its_labels(made_again):
+    features, labels = made_again.get_training_data(1)
+    assert list(features.columns) == ["flight", "origin", "at", "temp"]
+    assert list(labels.columns) == ["delayed"]
+
+
+def test_vectors_are_served_as_a_dataset_has_them(made_again):
+    made_again.init_serving(training_dataset_version=1)
+    assert made_again.serving_keys == ["flight", "origin"]
+    names = list(made_again.get_feature_vector(JFK, return_type="dict"))
+    assert names == ["flight", "origin", "at", "temp"]
+    with pytest.raises(NotFoundError):
+        made_again.init_serving(9)
+    assert made_again.init_serving() is made_again
+    assert made_again.serving_keys == ["origin", "wind"]
+
+
+def test_vectors_of_a_dataset_have_the_defaults_it_was_made_with(made_again):
+    made_again.init_serving(training_dataset_version=1)
+    assert made_again.get_feature_vector({"flight": 1, "origin": "HPN"})[-1] == 0.0
 
 
 def test_batch_data(view):

@@ -106,7 +106,25 @@ class Platform:
         end_us: int | None,
         limit: int | None,
     ) -> Rows: ...
+    def read_view(
+        self,
+        name: str,
+        version: int,
+        spine_rows: Rows | None,
+        spine_event_time: str | None,
+        start_us: int | None,
+        end_us: int | None,
+    ) -> Rows: ...
     def read_online(self, name: str, version: int, limit: int | None) -> Rows: ...
+    def read_changes(
+        self,
+        name: str,
+        version: int,
+        start_commit: int | None,
+        start_us: int | None,
+        end_commit: int | None,
+        end_us: int | None,
+    ) -> Rows: ...
     def commits(self, name: str, version: int, limit: int) -> list[CommitDict]: ...
     def create_dataset(self, spec: DatasetSpecDict) -> DatasetDict: ...
     def dataset(self, name: str, version: int | None) -> DatasetDict: ...

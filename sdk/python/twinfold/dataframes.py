@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, cast, runtime_checkable
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, cast, runtime_c
 import pyarrow as pa
 
 from twinfold import _core
-from twinfold.exceptions import InvalidDefinitionError, SchemaMismatchError
+from twinfold.columns import to_array
+from twinfold.display import text_table
+from twinfold.exceptions import InvalidDefinitionError, NotAvailableError, SchemaMismatchError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +31,21 @@ list of dicts.
 """
 
 DataFrameType = Literal["pandas", "polars", "arrow"]
+
+_EXTRAS = {"pandas": "twinfold[pandas]", "polars": "twinfold[polars]"}
+
+
+def imported(package: str) -> Any:
+    """A package that is used where it is installed."""
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise NotAvailableError(
+            f"{package} is not installed: pip install {_EXTRAS.get(package, package)}, or ask for "
+            "another type of result"
+        ) from None
 
 
 def to_rows(data: Rows, schema: Callable[[], pa.Schema | None] | None = None) -> _core.Rows:
@@ -65,20 +83,17 @@ def _from_pandas(frame: pd.DataFrame, schema: Callable[[], pa.Schema | None] | N
                 found=type(name).__name__,
                 wanted="string",
             )
-        if frame.columns.get_loc(name) != position:
-            raise SchemaMismatchError(
-                f"feature `{name}`: the dataframe has two columns of this name",
-                feature=name,
-                found="two columns",
-                wanted="one",
-            )
-    holds_objects = [name for name in frame.columns if frame[name].dtype == object]
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise SchemaMismatchError(
+            f"feature `{repeated[0]}`: the dataframe has two columns of this name",
+            feature=repeated[0],
+            found="two columns",
+            wanted="one",
+        )
+    holds_objects = any(frame[name].dtype == object for name in frame.columns)
     wanted = _fields(schema) if holds_objects else {}
-    columns = {
-        name: _array(name, frame[name], wanted.get(name) if name in holds_objects else None)
-        for name in frame.columns
-    }
-    return pa.table(columns)
+    return pa.table({name: to_array(name, frame[name], wanted.get(name)) for name in frame.columns})
 
 
 def _with_index_as_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -110,79 +125,11 @@ def _from_python(data: Any, schema: Callable[[], pa.Schema | None] | None) -> pa
             f"a dict of columns or a list of dicts, found {type(data).__name__}{hint}"
         )
     wanted = _fields(schema)
-    arrays = {name: _array(name, values, wanted.get(name)) for name, values in columns.items()}
+    arrays = {name: to_array(name, values, wanted.get(name)) for name, values in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidDefinitionError(f"the columns differ in length: {lengths}")
     return pa.table(arrays)
-
-
-def _array(name: str, values: Any, wanted: pa.DataType | None) -> Any:
-    """One Arrow column; where its values leave the type open, made as the feature wants it."""
-    try:
-        array = pa.array(values, from_pandas=_is_pandas_column(values))
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        if wanted is None:
-            raise _mixed(name, values, None) from None
-        try:
-            return pa.array(values, type=wanted, from_pandas=_is_pandas_column(values))
-        except (pa.ArrowException, TypeError, ValueError, OverflowError):
-            raise _mixed(name, values, wanted) from None
-    if wanted is None or array.type == wanted or not _is_open(array.type, wanted):
-        return array
-    try:
-        return pa.array(values, type=wanted, from_pandas=_is_pandas_column(values))
-    except (pa.ArrowException, TypeError, ValueError, OverflowError):
-        # The platform says what is wrong with the column as it is.
-        return array
-
-
-def _is_pandas_column(values: Any) -> bool:
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(values, pandas.Series)
-
-
-def _is_open(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether Python values that Arrow took for ``found`` may as well be ``wanted``."""
-    types = pa.types
-    if types.is_integer(found):
-        wider = (types.is_integer, types.is_floating, types.is_decimal)
-        return any(is_wider(wanted) for is_wider in wider)
-    return bool(
-        types.is_null(found)
-        or types.is_nested(found)
-        or (types.is_floating(found) and types.is_floating(wanted))
-        or (types.is_decimal(found) and types.is_decimal(wanted))
-        or (types.is_timestamp(found) and types.is_timestamp(wanted))
-    )
-
-
-def _mixed(name: str, values: Any, wanted: pa.DataType | None) -> SchemaMismatchError:
-    """The error for a column that holds values of several types: the first odd one out."""
-    first: type | None = None
-    for row, value in enumerate(values):
-        if value is None or value != value:
-            continue
-        if first is None:
-            first = type(value)
-        elif type(value) is not first:
-            goal = str(wanted) if wanted is not None else f"{first.__name__} as in the rows before"
-            found = f"{type(value).__name__} {value!r}"
-            return SchemaMismatchError(
-                f"feature `{name}`: found {found}, wanted {goal} (row {row})",
-                feature=name,
-                found=found,
-                wanted=goal,
-                row=row,
-            )
-    kind = first.__name__ if first is not None else "nothing"
-    goal = str(wanted) if wanted is not None else "a type that Arrow knows"
-    return SchemaMismatchError(
-        f"feature `{name}`: found values of type {kind}, wanted {goal}",
-        feature=name,
-        found=kind,
-        wanted=goal,
-    )
 
 
 def from_rows(rows: _core.Rows, dataframe_type: DataFrameType) -> Any:
@@ -190,11 +137,35 @@ def from_rows(rows: _core.Rows, dataframe_type: DataFrameType) -> Any:
     if dataframe_type == "arrow":
         return pa.table(rows)
     if dataframe_type == "pandas":
-        return pa.table(rows).to_pandas(maps_as_pydicts="strict")
+        return _to_pandas(pa.table(rows))
     if dataframe_type == "polars":
-        import polars
-
-        return polars.DataFrame(rows)
+        return imported("polars").DataFrame(rows)
     raise InvalidDefinitionError(
         f"dataframe_type: wanted 'pandas', 'polars' or 'arrow', found {dataframe_type!r}"
     )
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Integers and booleans come in the types of pandas that know what is missing.
+
+    In those of numpy a null makes floats of them, which round what is beyond 2^53, or objects. And
+    it is so with and without nulls: else a column that was int64 in training would be Int64 on the
+    day of its first null. Floats stay numpy's, where NaN stands for null.
+    """
+    pandas = imported("pandas")
+    types = {
+        pa.int32(): pandas.Int32Dtype(),
+        pa.int64(): pandas.Int64Dtype(),
+        pa.bool_(): pandas.BooleanDtype(),
+    }
+    # The integers inside of lists keep their nulls as objects.
+    return table.to_pandas(
+        types_mapper=types.get, integer_object_nulls=True, maps_as_pydicts="strict"
+    )
+
+
+def to_text(rows: _core.Rows) -> str:
+    """Rows for a terminal."""
+    table = pa.table(rows)
+    columns = (column.to_pylist() for column in table.columns)
+    return text_table(table.column_names, zip(*columns, strict=True), indent=0)

@@ -8,13 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from twinfold.dataframes import DataFrameType, from_rows
+from twinfold.dataframes import DataFrameType, from_rows, to_text
 from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError
 from twinfold.feature import GroupRef
 from twinfold.query import Query
 from twinfold.times import Time, optional_micros
-from twinfold.vectors import Entry, ReturnType, read_many, read_one
+from twinfold.vectors import Entry, ReturnType, VectorSource
 
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
@@ -65,7 +65,7 @@ class DatasetCheck:
         )
 
 
-class TrainingDataset:
+class TrainingDataset(VectorSource):
     """The result of a query at pinned commits, kept as files.
 
     Made by :meth:`twinfold.FeatureStore.create_training_dataset` and :meth:`save`, or by
@@ -91,7 +91,6 @@ class TrainingDataset:
         self._store = store
         self._definition = definition
         self._pending = pending
-        self._vector_reader: _core.VectorReader | None = None
 
     def _saved(self) -> _shapes.DatasetDict:
         if self._definition is None:
@@ -212,7 +211,17 @@ class TrainingDataset:
     def show(self, n: int = 5, *, split: str | None = None) -> None:
         """Print the first rows."""
         found = self._store._platform.read_dataset(self.name, self.version, split, n)
-        print(from_rows(found, "pandas").to_string(index=False))
+        print(to_text(found))
+
+    def _features_and_labels(
+        self, split: str | None, dataframe_type: DataFrameType
+    ) -> tuple[Any, Any]:
+        return divided(self.read(split, dataframe_type=dataframe_type), self.label, dataframe_type)
+
+    def _parts(self, splits: Sequence[str], dataframe_type: DataFrameType) -> tuple[Any, ...]:
+        """The features of each split, then the labels of each."""
+        parts = [self._features_and_labels(split, dataframe_type) for split in splits]
+        return tuple(side for sides in zip(*parts, strict=True) for side in sides)
 
     def verify(self) -> DatasetCheck:
         """Build the dataset again from the pinned commits and compare digests."""
@@ -222,24 +231,12 @@ class TrainingDataset:
         """Remove the dataset and its files."""
         self._store._platform.delete_dataset(self.name, self.version)
 
-    def init_serving(self) -> TrainingDataset:
-        """Make the plan for serving vectors now, so that the first one is as fast as the others."""
-        self._reader()
-        return self
-
     def init_prepared_statement(self) -> TrainingDataset:
         """The same as :meth:`init_serving`, by the name it used to have."""
         return self.init_serving()
 
-    def _reader(self) -> _core.VectorReader:
-        if self._vector_reader is None:
-            self._vector_reader = self._store._platform.dataset_reader(self.name, self.version)
-        return self._vector_reader
-
-    @property
-    def serving_keys(self) -> list[str]:
-        """What an entry must have."""
-        return [name for name, _ in self._reader().serving_keys]
+    def _open_reader(self) -> _core.VectorReader:
+        return self._store._platform.dataset_reader(self.name, self.version)
 
     def get_serving_vector(
         self,
@@ -259,12 +256,12 @@ class TrainingDataset:
             Features that are known better than the store knows them.
         return_type
             ``list``, ``dict``, ``numpy``, ``pandas``, ``polars``, or ``detailed`` for a
-            :class:`twinfold.FeatureVector` that says what each group had.
+            :class:`twinfold.FeatureVector` that says what each group had. Numbers alone make a
+            numpy array of doubles, which refuses a bigint that it would round.
         allow_missing
             ``False`` raises :class:`twinfold.exceptions.MissingRowError` when a group has no row.
         """
-        reader = self._vector_reader or self._reader()
-        return read_one(reader, entry, passed_features, return_type, allow_missing)
+        return self._read_one(entry, passed_features, return_type, allow_missing)
 
     def get_serving_vectors(
         self,
@@ -275,8 +272,7 @@ class TrainingDataset:
         allow_missing: bool = True,
     ) -> Any:
         """A vector per entry, in order: a list of dicts, or a dict of columns."""
-        reader = self._reader()
-        return read_many(reader, entries, passed_features, return_type, allow_missing)
+        return self._read_many(entries, passed_features, return_type, allow_missing)
 
     def _title(self) -> str:
         rows = ", ".join(f"{split} {count(n, 'row')}" for split, n in self.rows.items())
@@ -298,3 +294,22 @@ class TrainingDataset:
         if self._definition is None:
             return f"<code>{self!r}</code>"
         return html_table(self._title(), ["feature", "type", "role"], self._described())
+
+
+def is_csv(data_format: str) -> bool:
+    """Whether the format is CSV; refuses what is not known."""
+    if data_format not in ("parquet", "csv"):
+        raise InvalidDefinitionError(
+            f"data_format: wanted 'parquet' or 'csv', found {data_format!r}"
+        )
+    return data_format == "csv"
+
+
+def divided(rows: Any, labels: Sequence[str], dataframe_type: DataFrameType) -> tuple[Any, Any]:
+    """Features and labels."""
+    names = rows.column_names if dataframe_type == "arrow" else list(rows.columns)
+    features = [name for name in names if name not in labels]
+    present = [name for name in names if name in labels]
+    if dataframe_type == "pandas":
+        return rows[features], rows[present]
+    return rows.select(features), rows.select(present)

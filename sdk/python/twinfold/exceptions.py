@@ -30,6 +30,7 @@ __all__ = [
     "NotReadyError",
     "QuarantinedRowsError",
     "SchemaMismatchError",
+    "SourceError",
     "StoreError",
     "TwinfoldError",
     "UnknownFeatureError",
@@ -43,6 +44,10 @@ class TwinfoldError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (pools of workers) with all they know.
         return (_restore, (type(self), self.args, self.__dict__))
+
+
+class SourceError(TwinfoldError):
+    """What a dataframe was made from failed while it was read; nothing was taken in."""
 
 
 class InvalidDefinitionError(TwinfoldError, ValueError):
@@ -195,7 +200,7 @@ class ForkError(TwinfoldError):
 
 
 class NotAvailableError(TwinfoldError, NotImplementedError):
-    """This version cannot do that yet."""
+    """This version cannot do that yet, or a package that it would need is not installed."""
 
 
 class StoreError(TwinfoldError):

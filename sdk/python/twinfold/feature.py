@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twinfold.exceptions import InvalidDefinitionError
@@ -172,10 +172,10 @@ class Filter:
         self._operands = operands
 
     def __and__(self, other: Filter) -> Filter:
-        return Filter("and", operands=(self, other))
+        return Filter("and", operands=(self, check_filter(other)))
 
     def __or__(self, other: Filter) -> Filter:
-        return Filter("or", operands=(self, other))
+        return Filter("or", operands=(self, check_filter(other)))
 
     def __invert__(self) -> Filter:
         return Filter("not", operands=(self,))
@@ -199,6 +199,32 @@ class Filter:
             return {"op": "is_null", "feature": column.name}
         key = "values" if self._op == "in" else "value"
         return {"op": self._op, "feature": column.name, key: self._value, "type": column.type}
+
+
+def check_filter(condition: Any) -> Filter:
+    """Refuse what is no condition: most often a group's own attribute in the place of a feature."""
+    if isinstance(condition, Filter):
+        return condition
+    raise InvalidDefinitionError(
+        'filter: wanted a condition such as group["temp"] > 20, found '
+        f"{type(condition).__name__} {condition!r}; a feature that is named like an attribute of "
+        'its group is an item of it: group["name"]'
+    )
+
+
+def names_of(given: str | Feature | Sequence[str | Feature] | None) -> list[str]:
+    """Names of features: several, a single one, or none.
+
+    Examples
+    --------
+    >>> from twinfold.feature import names_of
+    >>> names_of("temp"), names_of(["origin", Feature("temp")]), names_of(None)
+    (['temp'], ['origin', 'temp'], [])
+    """
+    if given is None:
+        return []
+    several = [given] if isinstance(given, (str, Feature)) else given
+    return [item.name if isinstance(item, Feature) else item for item in several]
 
 
 def describe(condition: dict[str, Any]) -> str:

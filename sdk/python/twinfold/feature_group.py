@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows
-from twinfold.exceptions import InvalidDefinitionError
-from twinfold.feature import Feature, Filter
-from twinfold.group_definition import GroupDefinition
+from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows, to_text
+from twinfold.exceptions import InvalidDefinitionError, NotFoundError
+from twinfold.feature import Feature, Filter, names_of
+from twinfold.group_definition import GroupDefinition, check_first_rows, refuse_another
 from twinfold.progress import ProgressBar
 from twinfold.quarantine import QuarantinedRow
 from twinfold.query import Query, Selection
@@ -21,8 +22,6 @@ from twinfold.times import Time, optional_micros
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
     from twinfold.feature_store import FeatureStore
-
-_COMMITS_MAX = 1_000
 
 
 class FeatureGroup(GroupDefinition):
@@ -59,7 +58,14 @@ class FeatureGroup(GroupDefinition):
     def _from_core(cls, store: FeatureStore, definition: _shapes.GroupDict) -> FeatureGroup:
         return cls(store, definition=definition)
 
-    def insert(self, rows: Rows, *, wait: bool = False, progress: bool | None = None) -> Receipt:
+    def insert(
+        self,
+        rows: Rows,
+        *,
+        wait: bool = False,
+        timeout_s: float | None = 60.0,
+        progress: bool | None = None,
+    ) -> Receipt:
         """Write rows to both stores.
 
         All rows are checked before the first is taken in. When this returns they are in the log,
@@ -73,6 +79,8 @@ class FeatureGroup(GroupDefinition):
             columns; or a list of dicts. The first insert gives a group its features if it has none.
         wait
             Whether to wait until the rows are readable in both stores.
+        timeout_s
+            For how long to wait, in seconds; ``None`` is for ever.
         progress
             Whether to show a bar; when not given, on a terminal if it takes a while.
 
@@ -80,6 +88,8 @@ class FeatureGroup(GroupDefinition):
         ------
         SchemaMismatchError
             When a column is missing, unknown or of the wrong type. No row was taken in.
+        WaitTimeoutError
+            When waiting takes longer. Every row was taken in; the stores follow all the same.
 
         Examples
         --------
@@ -90,24 +100,51 @@ class FeatureGroup(GroupDefinition):
             ...
         twinfold.exceptions.SchemaMismatchError: feature `hour`: found string, wanted ... (row 0)
         """
-        batches = to_rows(rows, self._arrow_schema)
         if self._definition is None:
-            self._create(batches)
+            batches = self._created_for(rows)
+        else:
+            batches = to_rows(rows, self._arrow_schema)
         with ProgressBar(f"insert into {self.ref}", batches.num_rows, enabled=progress) as bar:
             on_progress = bar.update if bar.enabled else None
             core = self._store._platform.insert(self.name, self.version, batches, on_progress)
         receipt = Receipt(core, online_enabled=self.online_enabled)
         if wait:
-            receipt.wait()
+            receipt.wait(timeout_s=timeout_s)
         return receipt
 
-    def save(self, rows: Rows, *, wait: bool = False, progress: bool | None = None) -> Receipt:
+    def save(
+        self,
+        rows: Rows,
+        *,
+        wait: bool = False,
+        timeout_s: float | None = 60.0,
+        progress: bool | None = None,
+    ) -> Receipt:
         """The same as :meth:`insert`."""
-        return self.insert(rows, wait=wait, progress=progress)
+        return self.insert(rows, wait=wait, timeout_s=timeout_s, progress=progress)
+
+    def _created_for(self, rows: Rows) -> _core.Rows:
+        """The rows, for the group that another handle made meanwhile, or else for one like them."""
+        with self._store._creating:
+            self._adopt()
+            batches = to_rows(rows, self._arrow_schema)
+            if self._definition is None:
+                self._create(batches)
+        return batches
+
+    def _adopt(self) -> None:
+        assert self._pending is not None
+        try:
+            found = self._store._platform.feature_group(self.name, self.version)
+        except NotFoundError:
+            return
+        refuse_another(found, self._pending)
+        self._definition = found
 
     def _create(self, rows: _core.Rows) -> None:
         assert self._pending is not None
         spec: _shapes.GroupSpecDict = {**self._pending, "features": rows.features()}
+        check_first_rows(rows, spec)
         self._definition = self._store._platform.create_feature_group(spec)
 
     def _arrow_schema(self) -> pa.Schema | None:
@@ -126,7 +163,10 @@ class FeatureGroup(GroupDefinition):
         Parameters
         ----------
         rows
-            An iterable or async iterable of what :meth:`insert` takes.
+            An iterable or async iterable of what :meth:`insert` takes. An async one is iterated on
+            an event loop of its own, in the query's thread: it must not await what belongs to
+            another loop, such as a queue, a lock or a session that your coroutines share. Where it
+            does, iterate yourself and ``await asyncio.to_thread(group.insert, frame)``.
         query_name
             What the query calls itself.
 
@@ -201,7 +241,7 @@ class FeatureGroup(GroupDefinition):
             left_out.add(self.event_time)
         return self.select_except([name for name in left_out if name is not None])
 
-    def select(self, features: Sequence[str | Feature]) -> Query:
+    def select(self, features: str | Feature | Sequence[str | Feature]) -> Query:
         """A query for some features.
 
         Examples
@@ -210,14 +250,12 @@ class FeatureGroup(GroupDefinition):
         ['origin', 'temp']
         """
         self._created()
-        if isinstance(features, str):
-            features = [features]
-        names = [item.name if isinstance(item, Feature) else item for item in features]
-        return Query(self._store, Selection(self, tuple(self[name].name for name in names)))
+        names = tuple(self[name].name for name in names_of(features))
+        return Query(self._store, Selection(self, names))
 
-    def select_except(self, features: Sequence[str | Feature]) -> Query:
+    def select_except(self, features: str | Feature | Sequence[str | Feature]) -> Query:
         """A query for every feature but some."""
-        left_out = {item.name if isinstance(item, Feature) else item for item in features}
+        left_out = names_of(features)
         for name in left_out:
             self[name]
         return self.select([f.name for f in self.features if f.name not in left_out])
@@ -262,17 +300,75 @@ class FeatureGroup(GroupDefinition):
         found = self._store._platform.read_online(self.name, self.version, None)
         return from_rows(found, dataframe_type)
 
+    def read_changes(
+        self,
+        start_time: Time | None = None,
+        end_time: Time | None = None,
+        *,
+        start_commit_id: int | None = None,
+        end_commit_id: int | None = None,
+        dataframe_type: DataFrameType = "pandas",
+    ) -> Any:
+        """What the history gained between two commits, deletes included, as it was written.
+
+        Parameters
+        ----------
+        start_time, start_commit_id
+            The last commit that is not included: by its id, or the last one at this time. When
+            neither is given, everything from the beginning.
+        end_time, end_commit_id
+            The last commit that is included; when neither is given, the newest.
+        dataframe_type
+            ``pandas``, ``polars`` or ``arrow``.
+
+        Returns
+        -------
+        dataframe
+            The features, then ``_event_time`` and ``_change_type``: ``upsert``, or ``delete`` for
+            a row that has its key alone. Rows of one key are in the order of writing.
+
+        Examples
+        --------
+        >>> before = max(weather.commit_details())
+        >>> weather.commit_delete_record({"origin": ["EWR"]}).wait()
+        >>> weather.read_changes(start_commit_id=before)[["origin", "_change_type"]].values.tolist()
+        [['EWR', 'delete']]
+        """
+        self._created()
+        for side, time, commit in (
+            ("start", start_time, start_commit_id),
+            ("end", end_time, end_commit_id),
+        ):
+            if time is not None and commit is not None:
+                raise InvalidDefinitionError(
+                    f"read_changes: wanted either {side}_time or {side}_commit_id, found both"
+                )
+        found = self._store._platform.read_changes(
+            self.name,
+            self.version,
+            start_commit_id,
+            optional_micros(start_time, "start_time"),
+            end_commit_id,
+            optional_micros(end_time, "end_time"),
+        )
+        return from_rows(found, dataframe_type)
+
     def show(self, n: int = 5, *, online: bool = False) -> None:
         """Print the first rows."""
         self._created()
         if online:
             found = self._store._platform.read_online(self.name, self.version, n)
-            print(from_rows(found, "pandas").to_string(index=False))
+            print(to_text(found))
         else:
             self.select_all().show(n)
 
     def commit_details(self, *, limit: int | None = None) -> dict[int, dict[str, Any]]:
         """The commits of the history, the newest first.
+
+        Parameters
+        ----------
+        limit
+            At most so many; all when not given.
 
         Returns
         -------
@@ -287,7 +383,9 @@ class FeatureGroup(GroupDefinition):
         [4]
         """
         self._created()
-        found = self._store._platform.commits(self.name, self.version, limit or _COMMITS_MAX)
+        if limit is not None and limit < 1:
+            raise InvalidDefinitionError(f"limit: wanted a positive number, found {limit}")
+        found = self._store._platform.commits(self.name, self.version, limit or sys.maxsize)
         return {
             commit["id"]: {key: value for key, value in commit.items() if key != "id"}
             for commit in found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from twinfold.dataset import DataFormat, TrainingDataset
+from twinfold.dataset import DataFormat, TrainingDataset, is_csv
 from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import (
     AlreadyExistsError,
@@ -18,16 +19,21 @@ from twinfold.exceptions import (
     NotFoundError,
     TwinfoldError,
 )
-from twinfold.feature import Feature
+from twinfold.feature import Feature, names_of
 from twinfold.feature_group import FeatureGroup
-from twinfold.feature_view import FeatureView, is_csv
+from twinfold.feature_view import FeatureView
+from twinfold.group_definition import refuse_another
 from twinfold.query import Query, column_types
+from twinfold.streaming import stop_all
 from twinfold.times import span_micros
 
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
     from twinfold.quarantine import QuarantinedRow
     from twinfold.streaming import StreamingQuery
+
+_STREAMS_END_S = 60.0
+_FORGOTTEN_STREAMS_END_S = 5.0
 
 
 class FeatureStore:
@@ -40,6 +46,8 @@ class FeatureStore:
     def __init__(self, platform: _core.Platform, path: Path) -> None:
         self._platform = platform
         self.path = path
+        # New groups are looked for and created by one thread at a time.
+        self._creating = threading.Lock()
         self._streams: weakref.WeakSet[StreamingQuery] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _close, platform, self._streams)
 
@@ -50,8 +58,7 @@ class FeatureStore:
     def close(self) -> None:
         """Stop streams, finish what is under way, release the folder. Twice is once."""
         if self._finalizer.alive:
-            for stream in list(self._streams):
-                stream.stop()
+            stop_all(list(self._streams), timeout_s=_STREAMS_END_S)
             self._platform.close()
             self._finalizer.detach()
 
@@ -123,7 +130,7 @@ class FeatureStore:
             "name": name,
             "version": version,
             "features": [feature._to_core() for feature in features or ()],
-            "primary_key": [primary_key] if isinstance(primary_key, str) else list(primary_key),
+            "primary_key": names_of(primary_key),
             "event_time": event_time,
             "ttl_us": None if ttl is None else span_micros(ttl, "ttl"),
             "online_enabled": online_enabled,
@@ -131,9 +138,21 @@ class FeatureStore:
             "description": description,
             "tags": dict(tags or {}),
         }
-        if features is None:
-            return FeatureGroup(self, pending=spec)
-        return FeatureGroup(self, definition=self._platform.create_feature_group(spec))
+        if features is not None:
+            with self._creating:
+                return FeatureGroup(self, definition=self._platform.create_feature_group(spec))
+        self._refuse_existing(name, version)
+        return FeatureGroup(self, pending=spec)
+
+    def _refuse_existing(self, name: str, version: int) -> None:
+        """Said now, because the first insert would take the group as it is."""
+        try:
+            ref = self.get_feature_group(name, version).ref
+        except NotFoundError:
+            return
+        raise AlreadyExistsError(
+            f"feature group `{ref}` exists already", what="feature group", name=str(ref)
+        )
 
     def get_or_create_feature_group(
         self,
@@ -149,25 +168,26 @@ class FeatureStore:
         Raises
         ------
         InvalidDefinitionError
-            When the group is there with another primary key or event time.
+            When the group is there with another primary key or event time, or with another ``ttl``
+            or ``online_enabled`` than is given.
         """
-        wanted = [primary_key] if isinstance(primary_key, str) else list(primary_key)
+        wanted: dict[str, Any] = {"primary_key": names_of(primary_key), "event_time": event_time}
+        if options.get("ttl") is not None:
+            wanted["ttl_us"] = span_micros(options["ttl"], "ttl")
+        if "online_enabled" in options:
+            wanted["online_enabled"] = options["online_enabled"]
         try:
-            found = self.get_feature_group(name, version)
+            found = self._platform.feature_group(name, version)
         except NotFoundError:
             try:
                 return self.create_feature_group(
-                    name, version, primary_key=wanted, event_time=event_time, **options
+                    name, version, primary_key=primary_key, event_time=event_time, **options
                 )
             except AlreadyExistsError:
                 # Someone else was faster.
-                found = self.get_feature_group(name, version)
-        if found.primary_key != wanted or found.event_time != event_time:
-            raise InvalidDefinitionError(
-                f"feature group `{found.ref}` exists with primary key {found.primary_key} and "
-                f"event time {found.event_time}; wanted {wanted} and {event_time}"
-            )
-        return found
+                found = self._platform.feature_group(name, version)
+        refuse_another(found, wanted)
+        return FeatureGroup._from_core(self, found)
 
     def get_feature_group(self, name: str, version: int | None = None) -> FeatureGroup:
         """A feature group; its newest version when none is given.
@@ -192,7 +212,7 @@ class FeatureStore:
         version: int = 1,
         *,
         description: str = "",
-        labels: Sequence[str] | None = None,
+        labels: str | Sequence[str] | None = None,
         defaults: Mapping[str, Any] | None = None,
     ) -> FeatureView:
         """Define what a model takes.
@@ -219,7 +239,7 @@ class FeatureStore:
                 "name": name,
                 "version": version,
                 "query": query._to_core(),
-                "labels": list(labels or ()),
+                "labels": names_of(labels),
                 "defaults": {
                     column: (types[column], value) for column, value in (defaults or {}).items()
                 },
@@ -276,7 +296,6 @@ class FeatureStore:
         label
             The columns that a model predicts.
         """
-        labels = [label] if isinstance(label, str) else list(label or ())
         return TrainingDataset(
             self,
             pending={
@@ -284,7 +303,7 @@ class FeatureStore:
                 "version": version,
                 "query": None,
                 "view": None,
-                "labels": labels,
+                "labels": names_of(label),
                 "csv": is_csv(data_format),
                 "splits": list((splits or {}).items()),
                 "seed": seed,
@@ -340,8 +359,7 @@ class FeatureStore:
 
 def _close(platform: _core.Platform, streams: weakref.WeakSet[StreamingQuery]) -> None:
     """Closes a store that nobody closed: it was collected, or the interpreter ends."""
-    for stream in list(streams):
-        stream.stop(timeout_s=5.0)
+    stop_all(list(streams), timeout_s=_FORGOTTEN_STREAMS_END_S)
     # Nobody is left to tell, and a forked child has nothing of its own to close.
     with contextlib.suppress(TwinfoldError):
         platform.close()

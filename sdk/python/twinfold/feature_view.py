@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from twinfold.dataframes import DataFrameType, Rows
-from twinfold.dataset import DataFormat, TrainingDataset
+from twinfold.dataframes import DataFrameType, Rows, from_rows
+from twinfold.dataset import DataFormat, TrainingDataset, divided, is_csv
 from twinfold.display import html_table, text_table
-from twinfold.exceptions import InvalidDefinitionError
 from twinfold.query import Query, column_types
 from twinfold.times import Time, optional_micros
-from twinfold.vectors import Entry, ReturnType, read_many, read_one
+from twinfold.vectors import Entry, ReturnType, VectorSource
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from twinfold import _core, _shapes
     from twinfold.feature_store import FeatureStore
 
 _HEADERS = ["feature", "type", "from", "role", "default"]
 
 
-class FeatureView:
+class SplitOptions(TypedDict, total=False):
+    """What :meth:`FeatureView.create_training_data` takes besides its splits."""
+
+    start_time: Time | None
+    end_time: Time | None
+    description: str
+    data_format: DataFormat
+    seed: int
+
+
+class FeatureView(VectorSource):
     """A named, versioned query with labels and defaults.
 
     Made by :meth:`twinfold.FeatureStore.create_feature_view`.
@@ -42,7 +54,6 @@ class FeatureView:
     def __init__(self, store: FeatureStore, definition: _shapes.ViewDict) -> None:
         self._store = store
         self._definition = definition
-        self._vector_reader: _core.VectorReader | None = None
         self._query: Query | None = None
 
     @property
@@ -129,16 +140,72 @@ class FeatureView:
     def _dataset_name(self) -> str:
         return f"{self.name}_{self.version}"
 
-    def get_training_dataset(self, version: int) -> TrainingDataset:
-        """Training data that was created before."""
-        return self._store.get_training_dataset(self._dataset_name, version)
+    def create_train_test_split(
+        self, *, test_size: float = 0.2, **options: Unpack[SplitOptions]
+    ) -> tuple[int, TrainingDataset]:
+        """Create training data in the parts ``train`` and ``test``.
+
+        Parameters
+        ----------
+        test_size
+            The share of the rows that are for testing.
+        **options
+            What :meth:`create_training_data` takes besides ``splits``.
+
+        Returns
+        -------
+        tuple
+            The version, for :meth:`get_train_test_split`, and the dataset.
+
+        Examples
+        --------
+        >>> version, dataset = view.create_train_test_split(test_size=0.5, seed=3)
+        >>> X_train, X_test, y_train, y_test = view.get_train_test_split(version)
+        >>> len(X_train) + len(X_test)
+        2
+        """
+        splits = {"train": 1.0 - test_size, "test": test_size}
+        return self.create_training_data(splits=splits, **options)
+
+    def create_train_validation_test_split(
+        self,
+        *,
+        validation_size: float = 0.1,
+        test_size: float = 0.2,
+        **options: Unpack[SplitOptions],
+    ) -> tuple[int, TrainingDataset]:
+        """As :meth:`create_train_test_split`, with a part ``validation`` between the two."""
+        splits = {
+            "train": 1.0 - validation_size - test_size,
+            "validation": validation_size,
+            "test": test_size,
+        }
+        return self.create_training_data(splits=splits, **options)
+
+    def get_training_dataset(self, training_dataset_version: int | None = None) -> TrainingDataset:
+        """Training data that was created before; the newest when no version is given."""
+        return self._store.get_training_dataset(self._dataset_name, training_dataset_version)
 
     def get_training_data(
-        self, version: int, *, dataframe_type: DataFrameType = "pandas"
+        self, training_dataset_version: int, *, dataframe_type: DataFrameType = "pandas"
     ) -> tuple[Any, Any]:
         """Features and labels of training data that was created before."""
-        dataset = self.get_training_dataset(version)
-        return self._features_and_labels(dataset, None, dataframe_type)
+        dataset = self.get_training_dataset(training_dataset_version)
+        return dataset._features_and_labels(None, dataframe_type)
+
+    def get_train_test_split(
+        self, training_dataset_version: int, *, dataframe_type: DataFrameType = "pandas"
+    ) -> tuple[Any, ...]:
+        """``X_train, X_test, y_train, y_test`` of training data that was created before."""
+        dataset = self.get_training_dataset(training_dataset_version)
+        return dataset._parts(["train", "test"], dataframe_type)
+
+    def get_train_validation_test_split(
+        self, training_dataset_version: int, *, dataframe_type: DataFrameType = "pandas"
+    ) -> tuple[Any, ...]:
+        """``X_train, X_validation, X_test, y_train, y_validation, y_test`` of the same."""
+        dataset = self.get_training_dataset(training_dataset_version)
+        return dataset._parts(["train", "validation", "test"], dataframe_type)
 
     def training_data(
         self,
@@ -146,10 +213,15 @@ class FeatureView:
         start_time: Time | None = None,
         end_time: Time | None = None,
         spine: Rows | None = None,
-        event_time: str | None = None,
+        event_time: str | EllipsisType | None = ...,
         dataframe_type: DataFrameType = "pandas",
     ) -> tuple[Any, Any]:
-        """Features and labels, read now and not kept.
+        """Features and labels, read now and not kept; defaults stand where they do in a vector.
+
+        Parameters
+        ----------
+        spine, event_time, start_time, end_time, dataframe_type
+            As in :meth:`twinfold.Query.read`.
 
         Examples
         --------
@@ -157,84 +229,72 @@ class FeatureView:
         >>> labels["delayed"].tolist()
         [False, True]
         """
-        rows = self.query.read(
-            spine=spine,
-            event_time=event_time,
-            start_time=start_time,
-            end_time=end_time,
-            dataframe_type=dataframe_type,
+        spine_rows, spine_event_time = self.query._spine(spine, event_time)
+        found = self._store._platform.read_view(
+            self.name,
+            self.version,
+            spine_rows,
+            spine_event_time,
+            optional_micros(start_time, "start_time"),
+            optional_micros(end_time, "end_time"),
         )
-        return _divided(rows, self.labels, dataframe_type)
+        return divided(from_rows(found, dataframe_type), self.labels, dataframe_type)
 
     def train_test_split(
         self,
         *,
         test_size: float = 0.2,
-        seed: int = 0,
-        start_time: Time | None = None,
-        end_time: Time | None = None,
         dataframe_type: DataFrameType = "pandas",
-    ) -> tuple[Any, Any, Any, Any]:
-        """Create training data in two parts and read it.
+        **options: Unpack[SplitOptions],
+    ) -> tuple[Any, ...]:
+        """:meth:`create_train_test_split` and :meth:`get_train_test_split` in one.
 
         Returns
         -------
         tuple
-            ``X_train, X_test, y_train, y_test``.
+            ``X_train, X_test, y_train, y_test``. The dataset they come from is kept; it is what
+            :meth:`get_training_dataset` finds until more training data is created.
         """
-        splits = {"train": 1.0 - test_size, "test": test_size}
-        _, dataset = self.create_training_data(
-            splits=splits, seed=seed, start_time=start_time, end_time=end_time
-        )
-        x_train, y_train = self._features_and_labels(dataset, "train", dataframe_type)
-        x_test, y_test = self._features_and_labels(dataset, "test", dataframe_type)
-        return x_train, x_test, y_train, y_test
+        _, dataset = self.create_train_test_split(test_size=test_size, **options)
+        return dataset._parts(["train", "test"], dataframe_type)
 
     def train_validation_test_split(
         self,
         *,
         validation_size: float = 0.1,
         test_size: float = 0.2,
-        seed: int = 0,
-        start_time: Time | None = None,
-        end_time: Time | None = None,
         dataframe_type: DataFrameType = "pandas",
-    ) -> tuple[Any, Any, Any, Any, Any, Any]:
-        """Create training data in three parts and read it.
+        **options: Unpack[SplitOptions],
+    ) -> tuple[Any, ...]:
+        """The same in three parts.
 
         Returns
         -------
         tuple
             ``X_train, X_validation, X_test, y_train, y_validation, y_test``.
         """
-        splits = {
-            "train": 1.0 - validation_size - test_size,
-            "validation": validation_size,
-            "test": test_size,
-        }
-        _, dataset = self.create_training_data(
-            splits=splits, seed=seed, start_time=start_time, end_time=end_time
+        _, dataset = self.create_train_validation_test_split(
+            validation_size=validation_size, test_size=test_size, **options
         )
-        parts = [self._features_and_labels(dataset, split, dataframe_type) for split in splits]
-        (x_train, y_train), (x_validation, y_validation), (x_test, y_test) = parts
-        return x_train, x_validation, x_test, y_train, y_validation, y_test
-
-    def _features_and_labels(
-        self, dataset: TrainingDataset, split: str | None, dataframe_type: DataFrameType
-    ) -> tuple[Any, Any]:
-        rows = dataset.read(split, dataframe_type=dataframe_type)
-        return _divided(rows, self.labels, dataframe_type)
+        return dataset._parts(["train", "validation", "test"], dataframe_type)
 
     def get_batch_data(
         self,
         *,
         spine: Rows | None = None,
-        event_time: str | None = None,
+        event_time: str | EllipsisType | None = ...,
         start_time: Time | None = None,
         end_time: Time | None = None,
         dataframe_type: DataFrameType = "pandas",
     ) -> Any:
-        """Features without labels, for scoring many entities at once."""
+        """Features without labels, for scoring many entities at once.
+
+        Parameters
+        ----------
+        spine, event_time, start_time, end_time, dataframe_type
+            As in :meth:`twinfold.Query.read`. To score a spine with what is known now, pass
+            ``event_time=None``.
+        """
         features, _ = self.training_data(
             spine=spine,
             event_time=event_time,
@@ -246,20 +306,23 @@ class FeatureView:
 
     # Serving.
 
-    def init_serving(self) -> FeatureView:
-        """Make the plan for feature vectors now, so that the first one is as fast as the others."""
-        self._reader()
+    def init_serving(self, training_dataset_version: int | None = None) -> FeatureView:
+        """Make the plan for feature vectors now, so that the first one is as fast as the others.
+
+        Parameters
+        ----------
+        training_dataset_version
+            Training data whose features, order, labels and defaults the vectors shall have; the
+            view's own when not given. They differ only when the view was made again since.
+        """
+        if training_dataset_version is None:
+            self._vector_reader = self._open_reader()
+        else:
+            self._vector_reader = self.get_training_dataset(training_dataset_version)._reader()
         return self
 
-    def _reader(self) -> _core.VectorReader:
-        if self._vector_reader is None:
-            self._vector_reader = self._store._platform.view_reader(self.name, self.version)
-        return self._vector_reader
-
-    @property
-    def serving_keys(self) -> list[str]:
-        """What an entry must have."""
-        return [name for name, _ in self._reader().serving_keys]
+    def _open_reader(self) -> _core.VectorReader:
+        return self._store._platform.view_reader(self.name, self.version)
 
     def get_feature_vector(
         self,
@@ -279,7 +342,8 @@ class FeatureView:
             Features that are known better than the store knows them.
         return_type
             ``list``, ``dict``, ``numpy``, ``pandas``, ``polars``, or ``detailed`` for a
-            :class:`twinfold.FeatureVector` that says what each group had.
+            :class:`twinfold.FeatureVector` that says what each group had. Numbers alone make a
+            numpy array of doubles, which refuses a bigint that it would round.
         allow_missing
             ``True`` puts the view's defaults, else nulls, where a row is missing or expired;
             ``False`` raises :class:`twinfold.exceptions.MissingRowError`.
@@ -292,8 +356,7 @@ class FeatureView:
         >>> [(group.group, group.presence) for group in found.groups]
         [('flights', 'present'), ('weather', 'missing')]
         """
-        reader = self._vector_reader or self._reader()
-        return read_one(reader, entry, passed_features, return_type, allow_missing)
+        return self._read_one(entry, passed_features, return_type, allow_missing)
 
     def get_feature_vectors(
         self,
@@ -304,8 +367,7 @@ class FeatureView:
         allow_missing: bool = True,
     ) -> Any:
         """A vector per entry, in order: a list of dicts, or a dict of columns."""
-        reader = self._reader()
-        return read_many(reader, entries, passed_features, return_type, allow_missing)
+        return self._read_many(entries, passed_features, return_type, allow_missing)
 
     def _described(self) -> list[list[Any]]:
         origins = [
@@ -329,21 +391,3 @@ class FeatureView:
 
     def _repr_html_(self) -> str:
         return html_table(f"FeatureView {self.name}_{self.version}", _HEADERS, self._described())
-
-
-def is_csv(data_format: str) -> bool:
-    """Whether the format is CSV; refuses what is not known."""
-    if data_format not in ("parquet", "csv"):
-        raise InvalidDefinitionError(
-            f"data_format: wanted 'parquet' or 'csv', found {data_format!r}"
-        )
-    return data_format == "csv"
-
-
-def _divided(rows: Any, labels: Sequence[str], dataframe_type: DataFrameType) -> tuple[Any, Any]:
-    names = rows.column_names if dataframe_type == "arrow" else list(rows.columns)
-    features = [name for name in names if name not in labels]
-    present = [name for name in names if name in labels]
-    if dataframe_type == "pandas":
-        return rows[features], rows[present]
-    return rows.select(features), rows.select(present)

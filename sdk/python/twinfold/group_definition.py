@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from twinfold.columns import mismatch
 from twinfold.display import count, html_table, text_table
-from twinfold.exceptions import NotFoundError, UnknownFeatureError
+from twinfold.exceptions import InvalidDefinitionError, NotFoundError, UnknownFeatureError
 from twinfold.feature import Feature, GroupRef
 
 if TYPE_CHECKING:
-    from twinfold import _shapes
+    from twinfold import _core, _shapes
 
 _HEADERS = ["feature", "type", "role", "nullable", "default", "description"]
+_COMPARED = {
+    "primary_key": "primary key",
+    "event_time": "event time",
+    "ttl_us": "ttl",
+    "online_enabled": "online_enabled",
+}
 
 
 class GroupDefinition:
@@ -161,3 +172,43 @@ class GroupDefinition:
 
     def _repr_html_(self) -> str:
         return html_table(self._title(), _HEADERS, self._described())
+
+
+def refuse_another(found: _shapes.GroupDict, wanted: Mapping[str, Any]) -> None:
+    """Refuse a group that is there, but not as it was asked for."""
+    there: Mapping[str, Any] = found
+    other = [name for name in _COMPARED if name in wanted and there[name] != wanted[name]]
+    if other:
+        raise InvalidDefinitionError(
+            f"feature group `{GroupRef(found['name'], found['version'])}` exists with "
+            f"{_listed(there, other)}; wanted {_listed(wanted, other)}"
+        )
+
+
+def _listed(spec: Mapping[str, Any], names: list[str]) -> str:
+    def shown(name: str) -> Any:
+        value = spec[name]
+        is_span = name == "ttl_us" and value is not None
+        return timedelta(microseconds=value) if is_span else value
+
+    return ", ".join(f"{_COMPARED[name]} {shown(name)}" for name in names)
+
+
+def check_first_rows(rows: _core.Rows, spec: _shapes.GroupSpecDict) -> None:
+    """Refuse, before the group is made with the types of these rows, what it would refuse after."""
+    types = {feature["name"]: feature["type"] for feature in spec["features"]}
+    required = {*spec["primary_key"], spec["event_time"]}
+    for name, column in zip(rows.column_names, pa.table(rows).columns, strict=True):
+        if name in required and column.null_count:
+            row = pc.index(column.is_null(), True).as_py()
+            raise mismatch(name, "null", types[name], row)
+        if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
+            _refuse_parts_of_microseconds(name, column)
+
+
+def _refuse_parts_of_microseconds(name: str, column: pa.ChunkedArray[Any]) -> None:
+    nanoseconds = column.cast(pa.int64())
+    whole = pc.multiply(pc.divide(nanoseconds, 1_000), 1_000)
+    row = pc.index(pc.not_equal(nanoseconds, whole), True).as_py()
+    if row >= 0:
+        raise mismatch(name, f"{column[row].value} ns", "a timestamp of whole microseconds", row)

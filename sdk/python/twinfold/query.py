@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Literal
 
-from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows
+from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows, to_text
 from twinfold.display import html_table, text_table
 from twinfold.exceptions import InvalidDefinitionError, UnknownFeatureError
-from twinfold.feature import Column, Feature, Filter, GroupRef, describe
+from twinfold.feature import Column, Feature, Filter, GroupRef, check_filter, describe, names_of
 from twinfold.times import Time, micros, optional_micros
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Query:
 
         A feature of a joined group stands for its column, whatever the prefix.
         """
-        made = condition._to_core(self._resolve)
+        made = check_filter(condition)._to_core(self._resolve)
         if self.condition is not None:
             made = {"op": "and", "left": self.condition, "right": made}
         return replace(self, condition=made)
@@ -203,7 +204,7 @@ class Query:
         self,
         *,
         spine: Rows | None = None,
-        event_time: str | None = None,
+        event_time: str | EllipsisType | None = ...,
         start_time: Time | None = None,
         end_time: Time | None = None,
         dataframe_type: DataFrameType = "pandas",
@@ -216,18 +217,18 @@ class Query:
             A dataframe that takes the place of the left group: the keys to look up, the times to
             look at, and whatever else shall come along.
         event_time
-            The spine's column of times. When not given, the left group's event time if the spine
-            has a column of that name, else the newest rows are read.
+            The spine's column of times; when not given, the one that is named like the left group's
+            event time. ``None`` reads the newest rows, whatever was known when.
         start_time, end_time
             Rows of the left group from the one and before the other.
         dataframe_type
             ``pandas``, ``polars`` or ``arrow`` (a ``pyarrow.Table``).
         """
-        rows, event_time = self._spine(spine, event_time)
+        rows, times = self._spine(spine, event_time)
         found = self.store._platform.read(
             self._to_core(),
             rows,
-            event_time,
+            times,
             optional_micros(start_time, "start_time"),
             optional_micros(end_time, "end_time"),
             None,
@@ -235,21 +236,31 @@ class Query:
         return from_rows(found, dataframe_type)
 
     def _spine(
-        self, spine: Rows | None, event_time: str | None
+        self, spine: Rows | None, event_time: str | EllipsisType | None
     ) -> tuple[_core.Rows | None, str | None]:
         """The spine as rows, and its column of times."""
         if spine is None:
             return None, None
         rows = to_rows(spine, self.left.group._arrow_schema)
-        of_group = self.left.group.event_time
-        if event_time is None and of_group in rows.column_names:
-            event_time = of_group
-        return rows, event_time
+        return rows, self._spine_time(rows, event_time)
+
+    def _spine_time(self, spine: _core.Rows, event_time: str | EllipsisType | None) -> str | None:
+        """The spine's column of times. That it lacks one may be a slip, and leak the future."""
+        if not isinstance(event_time, EllipsisType):
+            return event_time
+        wanted = self.left.group.event_time
+        if wanted is not None and wanted not in spine.column_names:
+            raise InvalidDefinitionError(
+                f"the spine has no column `{wanted}`, the event time of `{self.left.ref}`; it has "
+                f"{', '.join(spine.column_names)}: name the column with event_time=, or pass "
+                "event_time=None to read the newest rows"
+            )
+        return wanted
 
     def show(self, n: int = 5) -> None:
         """Print the first rows."""
         found = self.store._platform.read(self._to_core(), None, None, None, None, n)
-        print(from_rows(found, "pandas").to_string(index=False))
+        print(to_text(found))
 
     def _to_core(self) -> _shapes.QueryDict:
         return {
@@ -303,12 +314,6 @@ class Query:
         return html_table("Query" + where, ["group", "how", "columns", "as of"], self._described())
 
 
-def _names(given: str | Sequence[str] | None) -> list[str]:
-    if given is None:
-        return []
-    return [given] if isinstance(given, str) else list(given)
-
-
 def _key_pairs(
     right: Selection,
     on: str | Sequence[str] | None,
@@ -319,11 +324,11 @@ def _key_pairs(
     if on is not None:
         if left_on is not None or right_on is not None:
             raise InvalidDefinitionError("join: wanted either on, or left_on and right_on")
-        return [(name, name) for name in _names(on)]
+        return [(name, name) for name in names_of(on)]
     if left_on is None and right_on is None:
         return [(name, name) for name in right.group.primary_key]
-    columns = _names(left_on)
-    keys = _names(right_on) or list(right.group.primary_key)
+    columns = names_of(left_on)
+    keys = names_of(right_on) or list(right.group.primary_key)
     if len(columns) != len(keys):
         raise InvalidDefinitionError(
             f"join: left_on has {len(columns)} columns, right_on {len(keys)}; wanted as many"

@@ -10,6 +10,9 @@ from twinfold.feature import GroupRef
 if TYPE_CHECKING:
     from twinfold import _core
 
+# The platform takes a number; thirty years are enough for everyone.
+_FOR_EVER_S = 1e9
+
 
 class Receipt:
     """What :meth:`twinfold.FeatureGroup.insert` returns: the rows are in the log, durably.
@@ -47,7 +50,9 @@ class Receipt:
         start = self._core.start
         return {partition: (start[partition], end) for partition, end in self._core.end.items()}
 
-    def wait(self, *, online: bool = True, offline: bool = True, timeout_s: float = 60.0) -> None:
+    def wait(
+        self, *, online: bool = True, offline: bool = True, timeout_s: float | None = 60.0
+    ) -> None:
         """Return when the rows are readable in the stores.
 
         Parameters
@@ -55,7 +60,7 @@ class Receipt:
         online, offline
             Which stores to wait for. A group that is not online is not waited for there.
         timeout_s
-            For how long, in seconds.
+            For how long, in seconds; ``None`` is for ever.
 
         Raises
         ------
@@ -64,6 +69,7 @@ class Receipt:
         QuarantinedRowsError
             When rows could not be applied; its ``rows`` say which and why. The others were.
         """
+        timeout_s = _FOR_EVER_S if timeout_s is None else timeout_s
         self._core.wait(online and self._online_enabled, offline, timeout_s)
 
     def _positions_text(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Collection, Iterable
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 from twinfold.display import count
@@ -47,13 +47,14 @@ class StreamingQuery:
     def __init__(self, group: FeatureGroup, name: str) -> None:
         self.name = name
         self._group = group
-        self._state: State = "running"
+        self._outcome: State | None = None
         self._batches = 0
         self._rows = 0
         self._last_progress: StreamProgress | None = None
         self._last_receipt: Receipt | None = None
         self._exception: BaseException | None = None
         self._stop_asked = threading.Event()
+        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
     @classmethod
@@ -77,11 +78,13 @@ class StreamingQuery:
                 asyncio.run(self._consume_async(rows))
             else:
                 self._consume(rows)
-            self._state = "stopped" if self._stop_asked.is_set() else "finished"
+            self._outcome = "stopped" if self._stop_asked.is_set() else "finished"
         except BaseException as error:
             # Kept for whoever asks for it; a thread has nobody to raise it to.
             self._exception = error
-            self._state = "failed"
+            self._outcome = "failed"
+        finally:
+            self._ended.set()
 
     def _consume(self, rows: Iterable[Rows]) -> None:
         for frame in rows:
@@ -114,7 +117,14 @@ class StreamingQuery:
     @property
     def is_active(self) -> bool:
         """Whether dataframes are still taken in."""
-        return self._state in ("running", "stopping")
+        # In a forked child the thread is gone, whatever it had come to.
+        return self._outcome is None and self._thread is not None and self._thread.is_alive()
+
+    @property
+    def _state(self) -> State:
+        if self._outcome is not None:
+            return self._outcome
+        return "stopping" if self._stop_asked.is_set() else "running"
 
     @property
     def status(self) -> StreamStatus:
@@ -141,8 +151,6 @@ class StreamingQuery:
         An iterator that is itself waiting is left behind waiting.
         """
         self._stop_asked.set()
-        if self._state == "running":
-            self._state = "stopping"
         return self._joined(timeout_s)
 
     def await_termination(self, *, timeout_s: float | None = None) -> bool:
@@ -153,11 +161,21 @@ class StreamingQuery:
         return ended
 
     def _joined(self, timeout_s: float | None) -> bool:
-        assert self._thread is not None
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        if self.is_active and self._thread is not threading.current_thread():
+            # Not `join`, which takes a thread for dead when a key press ends it (CPython 3.11); and
+            # never without a limit, because then some signal handlers keep the key press waiting.
+            self._ended.wait(threading.TIMEOUT_MAX if timeout_s is None else timeout_s)
+        return not self.is_active
 
     def __repr__(self) -> str:
         done = f"{count(self._rows, 'row')} in {count(self._batches, 'dataframe')}"
         return f"StreamingQuery({self.name!r}, {self._state}, {done})"
+
+
+def stop_all(streams: Collection[StreamingQuery], *, timeout_s: float) -> None:
+    """Ask every stream to end before waiting for the first; they share one deadline."""
+    for stream in streams:
+        stream._stop_asked.set()
+    deadline = time.monotonic() + timeout_s
+    for stream in streams:
+        stream._joined(max(0.0, deadline - time.monotonic()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
 
 from twinfold.exceptions import InvalidDefinitionError
 
@@ -31,21 +31,28 @@ def micros(moment: Time, name: str) -> int:
     >>> micros("1970-01-02", "start_time")
     86400000000
     """
-    if hasattr(moment, "astype") and hasattr(moment, "dtype"):
+    if _is_datetime64(moment):
         return int(moment.astype("datetime64[us]").astype(int))
     if isinstance(moment, str):
         moment = _parsed(moment, name)
-    if isinstance(moment, datetime):
+    # NaT of pandas is a datetime as well, but not equal to itself.
+    if isinstance(moment, datetime) and moment == moment:
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=timezone.utc)
         # Timestamps of pandas give a Timedelta that also knows nanoseconds: floor it.
         return int((moment - _EPOCH) // _MICROSECOND)
-    if isinstance(moment, date):
+    if isinstance(moment, date) and not isinstance(moment, datetime):
         return micros(datetime.combine(moment, time.min), name)
     raise InvalidDefinitionError(
         f"{name}: wanted a datetime, a date or an ISO 8601 string, "
         f"found {type(moment).__name__} {moment!r}"
     )
+
+
+def _is_datetime64(moment: Any) -> TypeGuard[np.datetime64]:
+    """Whether it is an instant of numpy; its other numbers do not say what they count."""
+    is_instant = getattr(getattr(moment, "dtype", None), "kind", None) == "M"
+    return is_instant and getattr(moment, "ndim", None) == 0 and bool(moment == moment)
 
 
 def optional_micros(moment: Time | None, name: str) -> int | None:

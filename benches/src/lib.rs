@@ -5,10 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{Int64Array, TimestampMicrosecondArray};
+use arrow::record_batch::RecordBatch;
 use twinfold_client::{Platform, Receipt, WaitTarget};
 use twinfold_embedded::Options;
 use twinfold_model::{FeatureGroup, Positions};
-use twinfold_testkit::{bench_group, bench_rows};
+use twinfold_testkit::{BENCH_START_US, bench_group, bench_rows};
 
 /// Rows per batch of the generator.
 pub const BATCH_ROWS: usize = 20_000;
@@ -27,13 +29,54 @@ pub async fn platform(folder: &Path) -> (Arc<dyn Platform>, FeatureGroup) {
     (platform, group)
 }
 
-/// Inserts `rows` rows made on the way, so that memory holds only a batch of them; gives a receipt
-/// that covers all.
-pub async fn insert(platform: &dyn Platform, group: &FeatureGroup, rows: usize) -> Receipt {
+/// Rows of the benchmark's group that cost next to nothing to make while a clock runs: batches made
+/// before, each time with other keys.
+pub struct RowPool {
+    batches: Vec<RecordBatch>,
+}
+
+impl RowPool {
+    /// Far more bytes than any compressor looks back.
+    const BATCHES: usize = 8;
+
+    #[expect(clippy::new_without_default, reason = "it takes a while")]
+    pub fn new() -> Self {
+        let batch = |index| bench_rows((index * BATCH_ROWS) as i64, BATCH_ROWS, 0);
+        Self {
+            batches: (0..Self::BATCHES).map(batch).collect(),
+        }
+    }
+
+    /// `count` rows, at most [`BATCH_ROWS`], with ids from `first` on. Ids and event times are as
+    /// [`bench_rows`] has them.
+    pub fn batch(&self, first: usize, count: usize) -> RecordBatch {
+        let rows = self.batches[first / BATCH_ROWS % Self::BATCHES].slice(0, count);
+        let ids = first as i64..(first + count) as i64;
+        let times = ids.clone().map(|id| BENCH_START_US + id * 1_000);
+        let mut columns = rows.columns().to_vec();
+        columns[1] =
+            Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"));
+        columns[0] = Arc::new(Int64Array::from_iter_values(ids));
+        RecordBatch::try_new(rows.schema(), columns).expect("the same types")
+    }
+
+    /// All batches of `rows` rows.
+    pub fn batches(&self, rows: usize) -> impl Iterator<Item = RecordBatch> {
+        let firsts = (0..rows).step_by(BATCH_ROWS);
+        firsts.map(move |first| self.batch(first, BATCH_ROWS.min(rows - first)))
+    }
+}
+
+/// Inserts `rows` rows, a batch of the pool at a time; gives a receipt that covers all.
+pub async fn insert(
+    platform: &dyn Platform,
+    group: &FeatureGroup,
+    pool: &RowPool,
+    rows: usize,
+) -> Receipt {
     let mut all = Receipt::new(group.id().clone(), [0; 16]);
     all.end = Positions::new();
-    for first in (0..rows).step_by(BATCH_ROWS) {
-        let batch = bench_rows(first as i64, BATCH_ROWS.min(rows - first), 0);
+    for batch in pool.batches(rows) {
         let part = platform
             .insert(group.id(), vec![batch], &|_| ())
             .await

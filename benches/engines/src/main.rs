@@ -111,11 +111,15 @@ fn main() -> Result<()> {
     }
     let workload = Workload::parse(arguments)?;
     println!("{}\n", measure::machine());
+    let mut summary = None;
     if !workload.skip_rows {
-        rows::run(&workload)?;
+        summary = rows::run(&workload)?;
     }
     if !workload.skip_log {
         log::run(&workload)?;
+    }
+    if let Some(line) = summary {
+        println!("{line}");
     }
     Ok(())
 }

@@ -116,14 +116,21 @@ const COLUMNS: [Column; 13] = [
     ("own memory, GB", "anonymous", measure::gigabytes),
 ];
 
-pub fn run(workload: &Workload) -> Result<()> {
+/// Prints the table; gives one line that says how the chosen engine stands beside the best other one.
+pub fn run(workload: &Workload) -> Result<Option<String>> {
     let mut table = Vec::new();
+    let mut updates = Vec::new();
     for candidate in CANDIDATES
         .iter()
         .filter(|candidate| workload.wants(candidate.name))
     {
         match measure_candidate(candidate, workload) {
-            Ok(figures) => table.push((candidate.title.to_owned(), figures)),
+            Ok(figures) => {
+                if let (true, Some(rate)) = (candidate.durable, figures.get("update")) {
+                    updates.push((candidate.name, *rate));
+                }
+                table.push((candidate.title.to_owned(), figures));
+            }
             Err(error) => {
                 eprintln!("rows: {}: {error:#}", candidate.name);
                 table.push((
@@ -141,7 +148,20 @@ pub fn run(workload: &Workload) -> Result<()> {
         workload.rows, workload.readers, workload.space_rows
     );
     println!("{}", measure::table(&COLUMNS, &table));
-    Ok(())
+    Ok(summary(&updates))
+}
+
+/// Among the engines that survive a crash, by random updates per second.
+fn summary(updates: &[(&str, f64)]) -> Option<String> {
+    let (ours, others): (Vec<_>, Vec<_>) =
+        updates.iter().partition(|(name, _)| *name == CANDIDATES[0].name);
+    let (_, ours) = ours.first()?;
+    let best = others.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let (name, peer) = best?;
+    Some(format!(
+        "engines: ours {ours:.0} updates/s, peer {peer:.0} updates/s ({name}), ratio {:.2}",
+        ours / peer
+    ))
 }
 
 fn measure_candidate(candidate: &Candidate, workload: &Workload) -> Result<Figures> {

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use twinfold_benches::{insert, memory_mb, percentile, platform, wait};
+use twinfold_benches::{RowPool, insert, memory_mb, percentile, platform, wait};
 use twinfold_client::{Entry, ServingRequest, ServingSource, VectorOptions, VectorReader};
 use twinfold_model::{FeatureView, FeatureViewId, Query, Selection, Value};
 
@@ -22,7 +22,7 @@ async fn main() {
         .unwrap_or(1_000_000);
     let folder = tempfile::tempdir().expect("folder");
     let (platform, group) = platform(folder.path()).await;
-    let receipt = insert(platform.as_ref(), &group, keys).await;
+    let receipt = insert(platform.as_ref(), &group, &RowPool::new(), keys).await;
     wait(platform.as_ref(), &receipt, true, true).await;
 
     let id = FeatureViewId::new("default", "bench", 1).expect("id");
@@ -103,6 +103,7 @@ async fn batches(reader: &dyn VectorReader, keys: usize, random: &mut Random) ->
 
 const STRICT: VectorOptions = VectorOptions {
     allow_missing: false,
+    allow_error: false,
 };
 
 fn entry(id: usize) -> Entry {

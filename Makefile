@@ -33,7 +33,7 @@ help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 .PHONY: setup
-setup: system-tools $(REQUIREMENTS_STAMP) ## install what is missing: linker, compiler, Python packages
+setup: system-tools own-crates $(REQUIREMENTS_STAMP) ## install what is missing: linker, compiler, Python packages
 
 # Debian packages, asked for only when the command or module they bring is missing.
 .PHONY: system-tools
@@ -55,6 +55,16 @@ system-tools:
 	    echo "cargo is not installed: install the Rust toolchain of rust-toolchain.toml with rustup (https://rustup.rs)" >&2; exit 1; }
 	@cargo --version >/dev/null || { \
 	    echo "cargo does not run: the toolchain of rust-toolchain.toml is not installed" >&2; exit 1; }
+
+# Cargo tells by modification times whether a crate is fresh, which says nothing across two checkouts that
+# share a target folder: what another one built last of our own crates is forgotten.
+.PHONY: own-crates
+own-crates:
+	@if [ "$$(cat $(CARGO_TARGET_DIR)/.checkout 2>/dev/null)" != "$(CURDIR)" ]; then \
+	    rm -rf $(CARGO_TARGET_DIR)/*/.fingerprint/twinfold*; \
+	    mkdir -p $(CARGO_TARGET_DIR); \
+	    echo "$(CURDIR)" > $(CARGO_TARGET_DIR)/.checkout; \
+	fi
 
 $(VENV_PYTHON): | system-tools
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \

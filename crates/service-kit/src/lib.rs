@@ -3,11 +3,13 @@
 //! Knows no crate of the domain, so that everything may stand on it. The only place that reads the
 //! clock, spawns tasks or looks at the environment. The entry type is [`TaskGroup`].
 
+pub mod background_runtime;
 pub mod clock;
 pub mod config;
 pub mod task_group;
 pub mod telemetry;
 
+pub use background_runtime::BackgroundRuntime;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigErrors, Env, Strings};
 pub use task_group::{Task, TaskError, TaskGroup};

@@ -13,7 +13,7 @@ use twinfold_model::{EventTime, FeatureGroupId, ProjectName};
 use twinfold_offlinefs::OfflineSinks;
 use twinfold_onlinefs::OnlineSinks;
 use twinfold_registry::{Registry, Stores};
-use twinfold_service_kit::{Clock, TaskError, TaskGroup};
+use twinfold_service_kit::{BackgroundRuntime, Clock, TaskError, TaskGroup};
 use twinfold_store_metadata::MetadataStore;
 use twinfold_store_offline::OfflineStore;
 use twinfold_store_online::OnlineStore;
@@ -51,8 +51,11 @@ pub struct EmbeddedPlatform {
     online_statuses: Statuses,
     offline_statuses: Statuses,
     /// Ends in the written order: the materializers first, the registry's loop and maintenance last.
-    materializers: TaskGroup,
+    onlinefs: TaskGroup,
+    offlinefs: TaskGroup,
     background: TaskGroup,
+    /// History is written here: a fresh vector is what somebody waits for.
+    _history_runtime: BackgroundRuntime,
     /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
     /// True when closing has ended; held while it goes on, so that every caller returns after it.
@@ -89,6 +92,8 @@ impl EmbeddedPlatform {
         let registry = registry.map_err(registry_failed)?;
         let definitions: Arc<dyn Definitions> =
             Arc::new(RegistryDefinitions::new(registry.clone()));
+        let history_runtime = BackgroundRuntime::new("twinfold-history")
+            .map_err(|failure| Error::Internal(format!("no threads for history: {failure}")))?;
         let platform = Self {
             url: format!("file://{}", folder.root().display()),
             project,
@@ -103,8 +108,10 @@ impl EmbeddedPlatform {
             definitions,
             online_statuses: Statuses::new(),
             offline_statuses: Statuses::new(),
-            materializers: TaskGroup::new(Handle::current()),
+            onlinefs: TaskGroup::new(Handle::current()),
+            offlinefs: TaskGroup::new(history_runtime.handle().clone()),
             background: TaskGroup::new(Handle::current()),
+            _history_runtime: history_runtime,
             closed: AtomicBool::new(false),
             released: tokio::sync::Mutex::new(false),
             replaying: tokio::sync::Mutex::new(()),
@@ -128,6 +135,7 @@ impl EmbeddedPlatform {
             online,
             &self.config.onlinefs,
             &self.online_statuses,
+            &self.onlinefs,
         );
         let offline = Arc::new(OfflineSinks::new(
             Arc::clone(&self.offline),
@@ -139,6 +147,7 @@ impl EmbeddedPlatform {
             offline,
             &self.config.offlinefs,
             &self.offline_statuses,
+            &self.offlinefs,
         );
         let maintenance = Maintenance {
             topics: Arc::clone(&self.topics),
@@ -157,6 +166,7 @@ impl EmbeddedPlatform {
         sinks: Arc<dyn SinkFactory>,
         config: &twinfold_ingest::Config,
         statuses: &Statuses,
+        tasks: &TaskGroup,
     ) {
         let supervisor = Supervisor {
             name,
@@ -166,10 +176,9 @@ impl EmbeddedPlatform {
             limits: config.limits(self.config.topic.future_skew_ms_max),
             clock: Arc::clone(&self.clock),
             statuses: statuses.clone(),
-            tasks: self.materializers.clone(),
+            tasks: tasks.clone(),
         };
-        self.materializers
-            .spawn(name, |token| supervisor.run(token));
+        tasks.spawn(name, |token| supervisor.run(token));
     }
 
     fn now(&self) -> EventTime {
@@ -180,11 +189,8 @@ impl EmbeddedPlatform {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Error::Closed);
         }
-        match self
-            .materializers
-            .failure()
-            .or_else(|| self.background.failure())
-        {
+        let groups = [&self.onlinefs, &self.offlinefs, &self.background];
+        match groups.into_iter().find_map(TaskGroup::failure) {
             None => Ok(()),
             Some(failure) => Err(Error::Internal(failure.to_string())),
         }
@@ -211,12 +217,14 @@ impl Platform for EmbeddedPlatform {
         }
         let deadline = Duration::from_millis(self.config.platform.shutdown_ms_max);
         let task_failed = |failure: TaskError| Error::Internal(failure.to_string());
+        let (onlinefs, offlinefs) = tokio::join!(
+            self.onlinefs.shutdown(deadline),
+            self.offlinefs.shutdown(deadline)
+        );
         // Whatever fails, the rest is released; the first failure is told.
         let outcomes = [
-            self.materializers
-                .shutdown(deadline)
-                .await
-                .map_err(task_failed),
+            onlinefs.map_err(task_failed),
+            offlinefs.map_err(task_failed),
             self.background
                 .shutdown(deadline)
                 .await

@@ -74,7 +74,7 @@ pub async fn insert(
     pool: &RowPool,
     rows: usize,
 ) -> Receipt {
-    let mut all = Receipt::new(group.id().clone(), [0; 16]);
+    let mut all = Receipt::new(group.id().clone(), group.id().resource_name(1), [0; 16]);
     all.end = Positions::new();
     for batch in pool.batches(rows) {
         let part = platform

@@ -58,7 +58,7 @@ async fn preload(folder: &Path, group: &FeatureGroup, schema: SchemaId, rows: us
     let topics = twinfold_store_topic::open(&url).await.expect("topic");
     let topic = group.id().resource_name(1);
     let mut encoder = Encoder::new(group, schema).expect("encoder");
-    let mut receipt = Receipt::new(group.id().clone(), [0; 16]);
+    let mut receipt = Receipt::new(group.id().clone(), topic.clone(), [0; 16]);
     for first in (0..rows).step_by(BATCH_ROWS) {
         let (round, first_id) = (first / KEYS, first % KEYS);
         let batch = bench_rows(first_id as i64, BATCH_ROWS.min(rows - first), round as u64);

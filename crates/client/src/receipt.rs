@@ -6,6 +6,8 @@ use twinfold_model::{FeatureGroupId, Offset, PartitionId, Positions};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     pub group: FeatureGroupId,
+    /// Of the group's life in which the rows were taken in: offsets begin anew in the next.
+    pub resource: String,
     /// A UUID, also carried by every record.
     pub ingestion_id: [u8; 16],
     pub rows: u64,
@@ -17,9 +19,10 @@ pub struct Receipt {
 
 impl Receipt {
     /// A receipt for no rows yet.
-    pub fn new(group: FeatureGroupId, ingestion_id: [u8; 16]) -> Self {
+    pub fn new(group: FeatureGroupId, resource: String, ingestion_id: [u8; 16]) -> Self {
         Self {
             group,
+            resource,
             ingestion_id,
             rows: 0,
             start: Positions::new(),

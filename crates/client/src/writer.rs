@@ -92,7 +92,7 @@ impl Writer {
         let topic = &definition.resource;
         let mut slices = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
-        let mut receipt = Receipt::new(group.id().clone(), ingestion_id);
+        let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
         for batch in batches {
             for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
                 let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));

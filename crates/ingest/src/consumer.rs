@@ -112,12 +112,14 @@ impl Run<'_> {
             () = shutdown.cancelled() => return Ok(()),
             event = self.subscription.next(limits) => event,
         };
-        if event.is_err() {
-            // A damaged partition must not take with it what the others gave.
-            self.write(shutdown).await?;
-            self.commit().await?;
-        }
-        match event? {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                self.salvage(shutdown).await;
+                return Err(error.into());
+            }
+        };
+        match event {
             Event::Assigned(partitions) => self.resume(&partitions).await?,
             Event::Revoked(partitions) => {
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
@@ -143,6 +145,21 @@ impl Run<'_> {
             self.commit().await?;
         }
         Ok(())
+    }
+
+    /// Keeps what healthy partitions gave before another one failed; the failure itself is told by the
+    /// caller. What belongs to a group that is being removed is left.
+    async fn salvage(&mut self, shutdown: &CancellationToken) {
+        if !matches!(self.consumer.definition().await, Ok(Some(_))) {
+            return;
+        }
+        let kept = match self.write(shutdown).await {
+            Ok(()) => self.commit().await,
+            failed => failed,
+        };
+        if let Err(error) = kept {
+            warn!(consumer = self.consumer.name, group = %self.consumer.group, %error, "rows are left for the next attempt");
+        }
     }
 
     /// Until the buffer is due or a commit is, whichever is first.

@@ -146,6 +146,26 @@ pub fn backoff(attempt: u32, limits: &Limits) -> Duration {
     Duration::from_millis(doubled_ms.min(limits.retry_backoff_ms_max))
 }
 
+/// Failures of a loop in a row. One that comes further than before starts the count anew; where a loop
+/// goes on after a restart is no progress.
+#[derive(Debug, Default)]
+pub struct Failures {
+    in_a_row: u32,
+    stopped_at: Option<Positions>,
+}
+
+impl Failures {
+    /// Counts one more, of a loop that had come as far as `reached`: how many these are in a row.
+    pub fn count(&mut self, reached: &Positions) -> u32 {
+        if self.stopped_at.as_ref() != Some(reached) {
+            self.in_a_row = 0;
+            self.stopped_at = Some(reached.clone());
+        }
+        self.in_a_row += 1;
+        self.in_a_row
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,5 +236,15 @@ mod tests {
             .map(|n| backoff(n, &limits()).as_millis())
             .into();
         assert_eq!(pauses, [50, 100, 200, 5_000]);
+    }
+
+    #[test]
+    fn a_loop_that_fails_where_it_failed_before_slows_down() {
+        let at = |offset| Positions::from_iter([(PartitionId(0), Offset(offset))]);
+        let mut failures = Failures::default();
+        assert_eq!(failures.count(&at(5)), 1);
+        assert_eq!(failures.count(&at(5)), 2);
+        assert_eq!(failures.count(&at(5)), 3);
+        assert_eq!(failures.count(&at(6)), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use twinfold_client::{Definitions, GroupDefinition};
 use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
@@ -127,15 +127,18 @@ impl Supervisor {
 /// A loop that ends with an error is started again: another group must not suffer for it, and a
 /// restart goes on from committed positions.
 async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
-    let mut attempt = 0;
+    let mut failures = plan::Failures::default();
     loop {
         // Positions that were true for another life of the group must not be taken for this one's.
         consumer.status.send_replace(Status::default());
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
-        let made_progress = !consumer.status.borrow().positions.is_empty();
-        attempt = if made_progress { 1 } else { attempt + 1 };
+        if matches!(consumer.definition().await, Ok(None)) {
+            debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
+            return;
+        }
+        let attempt = failures.count(&consumer.status.borrow().positions);
         error!(consumer = consumer.name, group = %consumer.group, attempt, %error, "stopped by an error");
         consumer
             .status

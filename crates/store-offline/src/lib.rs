@@ -87,10 +87,11 @@ pub trait OfflineStore: Debug + Send + Sync {
     async fn snapshot(&self, table: &str, as_of: Option<AsOf>) -> Result<Snapshot>;
 
     /// Merges small files into larger ones without changing what any query answers; returns the commit
-    /// if there was something to merge.
+    /// if there was something to merge. It merges only so much that appends need not wait for long: more
+    /// may be left. Such a commit is the only kind without rows that says it wrote bytes.
     async fn compact(&self, table: &str) -> Result<Option<u64>>;
 
-    /// Deletes files that neither the newest commit nor a pinned one needs and that are older than
+    /// Deletes files that neither the newest commit nor a pinned one needs, nor any commit has needed for
     /// `retention_hours`. Returns how many.
     async fn vacuum(&self, table: &str, retention_hours: u64, pinned: &[u64]) -> Result<u64>;
 }

@@ -266,6 +266,122 @@ async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
     ));
 }
 
+/// 50 commits make a checkpoint.
+async fn append_until(store: &Arc<dyn OfflineStore>, last_commit: u64) {
+    let mut next = store.commits("t", 1).await.expect("valid")[0].id + 1;
+    while next <= last_commit {
+        let commit = store.append("t", append(0, next)).await.expect("valid");
+        next = commit.id + 1;
+    }
+}
+
+fn write_long_ago(table: &Path) {
+    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(100 * 24);
+    for entry in std::fs::read_dir(table).expect("valid") {
+        let path = entry.expect("valid").path();
+        if path.is_file() {
+            let file = std::fs::File::open(path).expect("valid");
+            file.set_modified(long_ago).expect("valid");
+        }
+    }
+}
+
+/// A checkpoint names the files that were taken out only for as long as the table's properties say:
+/// here for no time at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_taken_out_stay_for_the_retention_also_when_the_log_has_forgotten_them() {
+    for is_ours in [true, false] {
+        let folder = tempfile::tempdir().expect("valid");
+        let table = folder.path().join("t");
+        let creating = store(folder.path()).await;
+        creating.create_table("t", schema()).await.expect("valid");
+        let text = std::fs::read_to_string(last_commit(&table)).expect("valid");
+        let forgetful = text.replace("interval 30 days", "interval 0 days");
+        assert_ne!(text, forgetful);
+        std::fs::write(last_commit(&table), forgetful).expect("valid");
+
+        let store = store(folder.path()).await;
+        append_until(&store, 10).await;
+        write_long_ago(&table);
+        store.compact("t").await.expect("valid").expect("merged");
+        if !is_ours {
+            // As when another engine took them out: only the log says so, until we see it.
+            write_long_ago(&table);
+            assert_eq!(store.vacuum("t", 2000, &[]).await.expect("valid"), 0);
+        }
+        append_until(&store, 50).await;
+        let checkpoint = "_delta_log/00000000000000000049.checkpoint.parquet";
+        assert!(table.join(checkpoint).exists());
+        assert_eq!(store.vacuum("t", 2000, &[]).await.expect("valid"), 0);
+        let past = store.snapshot("t", Some(AsOf::Commit(10))).await;
+        let frame = SessionContext::new().read_table(past.expect("valid").table);
+        let rows = frame.expect("valid").collect().await.expect("valid");
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+        assert_eq!(store.vacuum("t", 0, &[]).await.expect("valid"), 10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pinned_commits_are_read_once_and_spared_for_as_long_as_they_are_pinned() {
+    let folder = tempfile::tempdir().expect("valid");
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.expect("valid");
+    append_until(&store, 4).await;
+    store.compact("t").await.expect("valid").expect("merged");
+    append_until(&store, 50).await;
+    assert_eq!(store.vacuum("t", 0, &[2]).await.expect("valid"), 2);
+    // What is after the checkpoint is all that another vacuum needs to read.
+    let log = folder.path().join("t/_delta_log");
+    let commit = log.join("00000000000000000002.json");
+    std::fs::rename(&commit, log.join("aside")).expect("valid");
+    assert_eq!(store.vacuum("t", 0, &[2]).await.expect("valid"), 0);
+    assert_eq!(store.vacuum("t", 0, &[2, 49]).await.expect("valid"), 0);
+    std::fs::rename(log.join("aside"), &commit).expect("valid");
+    assert_eq!(store.vacuum("t", 0, &[1, 49]).await.expect("valid"), 1);
+    assert_eq!(store.vacuum("t", 0, &[49]).await.expect("valid"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_and_vacuum_beside_appends_lose_and_double_nothing() {
+    let folder = tempfile::tempdir().expect("valid");
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.expect("valid");
+    let appends = async {
+        for next in 1..=60 {
+            store.append("t", append(0, next)).await.expect("valid");
+        }
+    };
+    let upkeep = async {
+        let mut merged = 0;
+        while store.positions("t").await.expect("valid")
+            != Positions::from_iter([(PartitionId(0), Offset(60))])
+        {
+            merged += usize::from(store.compact("t").await.expect("valid").is_some());
+            store.vacuum("t", 0, &[]).await.expect("valid");
+        }
+        merged
+    };
+    let ((), merged) = tokio::join!(appends, upkeep);
+    assert!(merged > 0);
+    assert_eq!(count(&store).await, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_fails_leaves_no_file_behind() {
+    let folder = tempfile::tempdir().expect("valid");
+    let store = store(folder.path()).await;
+    store.create_table("t", schema()).await.expect("valid");
+    append_until(&store, 3).await;
+    let table = folder.path().join("t");
+    let newest = std::fs::read_to_string(last_commit(&table)).expect("valid");
+    let start = newest.find("part-").expect("a data file");
+    let end = start + newest[start..].find(".parquet").expect("a data file");
+    let damaged = table.join(format!("{}.parquet", &newest[start..end]));
+    std::fs::write(&damaged, "no rows").expect("valid");
+    store.compact("t").await.unwrap_err();
+    assert_eq!(data_files(&table), 3);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_on_a_key_opens_only_the_files_that_may_have_it() {
     let folder = tempfile::tempdir().expect("valid");

@@ -19,6 +19,17 @@ use crate::{Error, OnlineStore, StoredRow, TableConfig, Upsert, UpsertStats};
 #[async_trait]
 pub trait Place: Debug + Send + Sync {
     async fn open(&self) -> Arc<dyn OnlineStore>;
+
+    fn expiry(&self) -> Expiry;
+}
+
+/// What makes a backend forget expired rows and deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// [`OnlineStore::expire`], which they are gone after.
+    Called,
+    /// Its own clock; [`OnlineStore::expire`] does nothing.
+    OfItself,
 }
 
 /// Makes a `#[tokio::test]` of every case. `$place` is an async expression that makes a [`Place`].
@@ -41,7 +52,7 @@ macro_rules! online_store_conformance {
             tables_do_not_see_each_other
             a_dropped_table_is_unknown_and_comes_back_empty
             creating_again_keeps_the_rows
-            what_is_not_expired_stays
+            what_is_expired_goes_and_the_rest_stays
             a_scan_returns_every_live_key_once
             what_was_flushed_is_there_after_reopening
             a_closed_store_refuses
@@ -292,22 +303,41 @@ pub async fn creating_again_keeps_the_rows(place: &dyn Place) {
     assert_holds(&*store, "created_again", &written).await;
 }
 
-pub async fn what_is_not_expired_stays(place: &dyn Place) {
+pub async fn what_is_expired_goes_and_the_rest_stays(place: &dyn Place) {
     let store = store_with_table(place, "no_ttl").await;
     let config = TableConfig {
         ttl: twinfold_model::Ttl::from_micros(10),
     };
     store.create_table("ttl", config).await.expect("create");
-    let rows = [row(b"expired", 1, 0, b"x"), row(b"edge", 5, 1, b"x")];
+    let rows = [
+        row(b"expired", 1, 0, b"x"),
+        delete(b"expired delete", 1, 1),
+        row(b"edge", 5, 2, b"x"),
+        delete(b"edge delete", 5, 3),
+    ];
     upsert(&*store, "no_ttl", &rows).await;
     upsert(&*store, "ttl", &rows).await;
     let now = EventTime::from_micros(15);
     store.expire(now).await.expect("expire");
-    assert_holds(&*store, "no_ttl", &rows[0]).await;
-    assert_holds(&*store, "ttl", &rows[1]).await;
-    // The store may have forgotten it or not; it must not have made another of it.
-    let expired = read(&*store, "ttl", b"expired").await;
-    assert!(expired.is_none_or(|found| found == stored(&rows[0])));
+    assert_eq!(scan(&*store, "no_ttl", 10).await, newest_of(&rows));
+    let found = scan(&*store, "ttl", 10).await;
+    match place.expiry() {
+        Expiry::Called => {
+            assert_eq!(found, newest_of(&rows[2..]));
+            assert_eq!(read(&*store, "ttl", b"expired").await, None);
+            // A delete that is forgotten hides nothing any more.
+            let older =
+                [b"expired delete".as_slice(), b"edge delete"].map(|key| row(key, 0, 0, b"x"));
+            let stats = upsert(&*store, "ttl", &older).await;
+            assert_eq!((stats.applied, stats.superseded), (1, 1));
+            assert_holds(&*store, "ttl", &older[0]).await;
+        }
+        Expiry::OfItself => {
+            // By its clock all may be expired, but none may have become another.
+            let written = newest_of(&rows);
+            assert!(found.iter().all(|(key, row)| written.get(key) == Some(row)));
+        }
+    }
 }
 
 pub async fn a_scan_returns_every_live_key_once(place: &dyn Place) {

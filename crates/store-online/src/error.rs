@@ -31,7 +31,7 @@ pub enum Error {
     #[error("{path} is damaged: {reason}")]
     Corrupt { path: PathBuf, reason: String },
     /// A sync failed: what was written since the last one is not known to be on the disk.
-    #[error("{path} cannot be made durable until the online store is opened again: {reason}")]
+    #[error("{path} takes no more rows until the online store is opened again: {reason}")]
     Broken { path: PathBuf, reason: String },
     #[error("the online store is closed")]
     Closed,

@@ -106,7 +106,8 @@ pub trait OnlineStore: Debug + Send + Sync {
     /// expire by themselves does nothing here.
     async fn expire(&self, now: EventTime) -> Result<()>;
 
-    /// Makes all that was written durable.
+    /// Makes all that was written durable. A backend that cannot, and does not know what it has lost,
+    /// refuses further upserts and flushes: [`Error::Broken`].
     async fn flush(&self) -> Result<()>;
 
     /// Flushes, refuses further writes, releases files. Idempotent.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use twinfold_store_online::conformance::Place;
+use twinfold_store_online::conformance::{Expiry, Place};
 use twinfold_store_online::{EmbeddedOnline, EmbeddedOptions, OnlineStore, open};
 
 /// A folder, opened by its URL as a user would.
@@ -16,6 +16,10 @@ impl Place for Folder {
     async fn open(&self) -> Arc<dyn OnlineStore> {
         let url = format!("file://{}", self.0.path().display());
         open(&url).await.expect("open")
+    }
+
+    fn expiry(&self) -> Expiry {
+        Expiry::Called
     }
 }
 
@@ -32,6 +36,10 @@ impl Place for TinySegments {
         };
         let store = EmbeddedOnline::open_with(self.0.path(), options).await;
         Arc::new(store.expect("open"))
+    }
+
+    fn expiry(&self) -> Expiry {
+        Expiry::Called
     }
 }
 

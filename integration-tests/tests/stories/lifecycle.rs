@@ -1,5 +1,7 @@
-use twinfold_client::Error;
-use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait, latest};
+use twinfold_client::{Error, WaitTarget};
+use twinfold_integration_tests::{
+    Deployment, WAIT_MAX, column_i64, history, insert_and_wait, latest,
+};
 use twinfold_testkit::{bench_group, bench_rows};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,10 +52,8 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
             .await
             .expect("create");
         let old = bench_rows(1_000, 50_000, 0);
-        platform
-            .insert(group.id(), vec![old], &|_| ())
-            .await
-            .expect("insert");
+        let old = platform.insert(group.id(), vec![old], &|_| ()).await;
+        let old_receipt = old.expect("insert");
         platform
             .delete_feature_group(group.id())
             .await
@@ -71,6 +71,13 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
             column_i64(&history(platform, &group, None).await, "id"),
             [round]
         );
+        let both = WaitTarget {
+            online: true,
+            offline: true,
+        };
+        let waited = platform.wait(&old_receipt, both, WAIT_MAX).await;
+        let error = waited.expect_err("its rows are gone").to_string();
+        assert!(error.contains("created again since"), "{error}");
         platform
             .delete_feature_group(group.id())
             .await

@@ -11,38 +11,33 @@ use twinfold_model::{FeatureGroup, Offset, Operation, PartitionId, Positions, Sc
 use twinfold_store_offline::{AppendRequest, Error as StoreError, OfflineStore};
 use twinfold_wire::record::{self, Decoder};
 
-use crate::UpkeepConfig;
 use crate::history::history_batch;
-use crate::upkeep::Upkeep;
 
 /// Rows are decoded in slices of at most this many and about this size: large enough for columns to pay,
 /// small enough for memory.
 const DECODE_ROWS_MAX: usize = 16_384;
 const DECODE_BYTES_MAX: usize = 64 << 20;
-/// A batch that is larger than this when decoded makes several commits. Twice what `batch_bytes_max` is
-/// by default, so that only rows that say much with few bytes do: nulls of embeddings above all.
-const COMMIT_BYTES_MAX: usize = 256 << 20;
-
 /// Makes the sinks that append to the history of a group.
 #[derive(Debug)]
 pub struct OfflineSinks {
     store: Arc<dyn OfflineStore>,
     definitions: Arc<dyn Definitions>,
-    upkeep: UpkeepConfig,
+    /// A batch that is larger than this when decoded makes several commits.
     commit_bytes_max: usize,
 }
 
 impl OfflineSinks {
+    /// `batch_bytes_max` is what batches are limited to before they are decoded. A commit may be twice as
+    /// large, so that only rows that say much with few bytes make several: nulls of embeddings above all.
     pub fn new(
         store: Arc<dyn OfflineStore>,
         definitions: Arc<dyn Definitions>,
-        upkeep: UpkeepConfig,
+        batch_bytes_max: usize,
     ) -> Self {
         Self {
             store,
             definitions,
-            upkeep,
-            commit_bytes_max: COMMIT_BYTES_MAX,
+            commit_bytes_max: batch_bytes_max.saturating_mul(2).max(1),
         }
     }
 }
@@ -54,18 +49,9 @@ impl SinkFactory for OfflineSinks {
     }
 
     async fn open(&self, definition: &GroupDefinition) -> Result<Box<dyn Sink>, SinkError> {
-        let upkeep = Upkeep {
-            store: Arc::clone(&self.store),
-            definitions: Arc::clone(&self.definitions),
-            config: self.upkeep,
-            group: definition.group.id().clone(),
-            table: definition.resource.clone(),
-            due: false,
-        };
         Ok(Box::new(OfflineSink {
             store: Arc::clone(&self.store),
             definitions: Arc::clone(&self.definitions),
-            upkeep,
             commit_bytes_max: self.commit_bytes_max,
             table: definition.resource.clone(),
             codec: Arc::new(Mutex::new(Codec::new(&definition.group)?)),
@@ -82,7 +68,6 @@ struct OfflineSink {
     codec: Arc<Mutex<Codec>>,
     /// What the table contains already.
     contained: Positions,
-    upkeep: Upkeep,
     commit_bytes_max: usize,
 }
 
@@ -190,9 +175,7 @@ impl Sink for OfflineSink {
     }
 
     async fn flush(&mut self) -> Result<(), SinkError> {
-        // A commit is durable when `append` returned, and its rows are known to be readable: a good
-        // moment, as the next rows are only being gathered.
-        self.upkeep.run_if_due().await;
+        // A commit is durable when `append` returned.
         Ok(())
     }
 }
@@ -234,7 +217,6 @@ impl OfflineSink {
         match self.store.append(&self.table, request).await {
             Ok(commit) => {
                 self.contained.merge(&commit.positions);
-                self.upkeep.note_commit(commit.id);
                 Ok(())
             }
             Err(error @ (StoreError::AlreadyCommitted { .. } | StoreError::Conflict { .. })) => {

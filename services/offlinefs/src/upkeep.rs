@@ -1,13 +1,13 @@
 //! Keeps histories in few files: merges the small ones, deletes those that nobody can ask for any more.
 
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tracing::{debug, warn};
-use twinfold_client::Definitions;
-use twinfold_model::FeatureGroupId;
-use twinfold_store_offline::OfflineStore;
+use twinfold_client::{Definitions, GroupDefinition};
+use twinfold_model::Commit;
+use twinfold_store_offline::{OfflineStore, Result};
 
 /// How histories are kept, as it stands in configuration; `default.toml` explains each.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -17,39 +17,86 @@ pub struct UpkeepConfig {
     pub retention_hours: u64,
 }
 
-/// The upkeep of one history, which follows its commits.
+/// The upkeep of all histories, one step of one history at a time.
+///
+/// It keeps nothing that a restart loses: the tables say when they were compacted.
 #[derive(Debug)]
-pub(crate) struct Upkeep {
-    pub store: Arc<dyn OfflineStore>,
-    pub definitions: Arc<dyn Definitions>,
-    pub config: UpkeepConfig,
-    pub group: FeatureGroupId,
-    pub table: String,
-    pub due: bool,
+pub struct Upkeep {
+    store: Arc<dyn OfflineStore>,
+    definitions: Arc<dyn Definitions>,
+    config: UpkeepConfig,
+    /// Per table, a commit up to which there is nothing to merge. Spares reading the same commits again.
+    compacted: HashMap<String, u64>,
 }
 
 impl Upkeep {
-    /// Commit ids say when it is due: that needs no state, and short-lived processes count on together.
-    pub fn note_commit(&mut self, commit: u64) {
-        self.due |= commit.is_multiple_of(self.config.compaction_commits.get());
-    }
-
-    /// Does what is due. A failure is told and not passed on: rows are in, and so many commits later it
-    /// is tried again.
-    pub async fn run_if_due(&mut self) {
-        if !std::mem::take(&mut self.due) {
-            return;
-        }
-        match self.run().await {
-            Ok(deleted) => debug!(table = self.table, deleted, "history compacted"),
-            Err(error) => warn!(table = self.table, %error, "history cannot be compacted"),
+    pub fn new(
+        store: Arc<dyn OfflineStore>,
+        definitions: Arc<dyn Definitions>,
+        config: UpkeepConfig,
+    ) -> Self {
+        Self {
+            store,
+            definitions,
+            config,
+            compacted: HashMap::new(),
         }
     }
 
-    async fn run(&self) -> Result<u64, Box<dyn std::error::Error + Send + Sync>> {
-        self.store.compact(&self.table).await?;
-        let pinned = self.definitions.pinned_commits(&self.group).await?;
+    /// Whether so many commits were made since the last compaction that the next is due.
+    pub async fn is_compaction_due(&mut self, table: &str) -> Result<bool> {
+        let due_after = self.config.compaction_commits.get();
+        let newest = self.newest_commit(table).await?;
+        let known = self.compacted.get(table).copied().unwrap_or_default();
+        if newest.saturating_sub(known) < due_after {
+            return Ok(false);
+        }
+        // It may have been compacted by another process.
+        let limit = usize::try_from(due_after).unwrap_or(usize::MAX);
+        let commits = self.store.commits(table, limit).await?;
+        match commits.iter().find(|commit| is_compaction(commit)) {
+            Some(last) => {
+                self.compacted.insert(table.to_owned(), last.id);
+                Ok(false)
+            }
+            None => Ok(true),
+        }
+    }
+
+    /// Merges some small files; true when more may be left.
+    pub async fn compact(&mut self, table: &str) -> Result<bool> {
+        let done = self.store.compact(table).await?;
+        let newest = match done {
+            Some(commit) => commit,
+            None => self.newest_commit(table).await?,
+        };
+        self.compacted.insert(table.to_owned(), newest);
+        Ok(done.is_some())
+    }
+
+    /// Deletes the files that no commit within the retention, and no training dataset, needs. Returns how
+    /// many.
+    pub async fn vacuum(
+        &self,
+        definition: &GroupDefinition,
+    ) -> std::result::Result<u64, Box<dyn std::error::Error + Send + Sync>> {
+        let group = definition.group.id();
+        let pinned = self.definitions.pinned_commits(group).await?;
         let hours = self.config.retention_hours;
-        Ok(self.store.vacuum(&self.table, hours, &pinned).await?)
+        let deleted = self.store.vacuum(&definition.resource, hours, &pinned);
+        Ok(deleted.await?)
+    }
+
+    async fn newest_commit(&self, table: &str) -> Result<u64> {
+        let newest = self.store.commits(table, 1).await?;
+        Ok(newest.first().map_or(0, |commit| commit.id))
     }
 }
+
+/// Only a compaction writes without adding rows.
+fn is_compaction(commit: &Commit) -> bool {
+    commit.rows_upserted + commit.rows_deleted == 0 && commit.bytes > 0
+}
+
+#[cfg(test)]
+mod tests;

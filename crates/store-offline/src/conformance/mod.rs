@@ -421,6 +421,9 @@ pub async fn compaction_is_invisible(open: impl AsyncFn() -> Arc<dyn OfflineStor
     assert_eq!(ids(&past).await, [0, 1, 2]);
     let commits = store.commits("t", 2).await.expect("commits");
     assert_eq!((commits[1].id, commits[1].rows_upserted), (8, 0));
+    assert!(commits[1].bytes > 0, "it says that it wrote");
+    let evolution = &store.commits("t", 3).await.expect("commits")[2];
+    assert_eq!((evolution.id, evolution.bytes), (7, 0));
 }
 
 /// A vacuum deletes what neither the newest commit nor a pinned one needs, and only what is old enough.

@@ -87,10 +87,13 @@ impl DataFiles {
         self.end(file)
     }
 
+    /// What is written next goes into another file.
+    pub(super) fn cut(&mut self) -> Result<()> {
+        self.open.take().map_or(Ok(()), |file| self.end(file))
+    }
+
     pub(super) fn finish(mut self) -> Result<Vec<DataFile>> {
-        if let Some(file) = self.open.take() {
-            self.end(file)?;
-        }
+        self.cut()?;
         if !self.finished.is_empty() {
             sync_folder(&self.folder)?;
         }

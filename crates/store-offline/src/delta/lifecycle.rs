@@ -17,7 +17,8 @@ use super::{DROPPED_PREFIX, blocking, columns, commit_info, now};
 use crate::{Error, Result};
 
 /// Commits are never cleaned up, so that every one can be read; files of old ones go by vacuum. The log
-/// remembers for this long when a file was taken out.
+/// remembers for this long when a file was taken out, or each checkpoint would name all there ever were;
+/// the file itself remembers for longer, see `maintenance::mark_taken_out`.
 const PROPERTIES: [(&str, &str); 4] = [
     ("delta.appendOnly", "true"),
     ("delta.enableExpiredLogCleanup", "false"),

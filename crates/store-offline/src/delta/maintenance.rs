@@ -1,24 +1,29 @@
 //! Keeping a table's folder tidy: few large files, none that nobody needs.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use arrow::datatypes::SchemaRef;
 use deltalake_core::DeltaTable;
 use deltalake_core::kernel::{Action, LogicalFileView};
 use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt;
+use twinfold_model::EventTime;
 
 use super::append::{added, commit_data};
-use super::data_file::{DataFiles, delete_orphan, read};
-use super::table::Table;
+use super::data_file::{DataFile, DataFiles, delete_orphan, read};
+use super::table::{Head, Pinned, Table};
 use super::{blocking, columns, now};
 use crate::{Error, Result};
 
 /// What small files are merged into.
 const COMPACTED_FILE_BYTES: u64 = 128 << 20;
-/// Appends wait for a compaction, so one takes on no more than this; the next goes on from there.
-const COMPACTION_BYTES_MAX: u64 = 1 << 30;
+/// Appends and the end of the process wait for a compaction, so one takes on no more than this; the next
+/// goes on from there.
+const COMPACTION_BYTES_MAX: u64 = 256 << 20;
 
 impl Table {
     pub(super) async fn compact(&self) -> Result<Option<u64>> {
@@ -29,33 +34,34 @@ impl Table {
         if groups.is_empty() {
             return Ok(None);
         }
-        let names: Vec<Vec<String>> = groups
-            .iter()
-            .map(|group| group.iter().map(|file| file.path().into_owned()).collect())
-            .collect();
-        let (folder, schema) = (self.folder.clone(), head.schema.clone());
-        let files = blocking(move || {
-            let mut merged = Vec::new();
-            for group in names {
-                let mut writer = DataFiles::new(folder.clone(), schema.clone());
-                for name in group {
-                    for batch in read(&folder.join(name), schema.clone())? {
-                        // A file older than a column of the table lacks it.
-                        let batch = columns::conform(&batch?, &schema)
-                            .map_err(arrow::error::ArrowError::SchemaError)?;
-                        writer.write(&batch)?;
-                    }
-                }
-                merged.extend(writer.finish()?);
-            }
-            Ok::<_, Error>(merged)
-        })
-        .await?;
-
-        let commit = self.next_commit(&head);
-        let mut actions = added(&files, &commit, false);
+        // Made before the files are marked, so that the marks are not older.
         let taken_out = groups.iter().flatten();
-        actions.extend(taken_out.map(|file| Action::Remove(file.remove_action(false))));
+        let taken_out: Vec<Action> = taken_out
+            .map(|file| Action::Remove(file.remove_action(false)))
+            .collect();
+        let paths = groups.iter().map(|group| {
+            let paths = group.iter().map(|file| self.folder.join(&*file.path()));
+            paths.collect()
+        });
+        let paths: Vec<Vec<PathBuf>> = paths.collect();
+        let (folder, schema) = (self.folder.clone(), head.schema.clone());
+        let waiting = Arc::new(());
+        let is_waited_for = Arc::downgrade(&waiting);
+        let merge = move || {
+            merge(
+                &paths,
+                DataFiles::new(folder, schema.clone()),
+                &schema,
+                &is_waited_for,
+            )
+        };
+        let files = blocking(merge).await?;
+        drop(waiting);
+
+        let mut commit = self.next_commit(&head);
+        commit.bytes = files.iter().map(|file| file.bytes).sum();
+        let mut actions = added(&files, &commit, false);
+        actions.extend(taken_out);
         let operation = DeltaOperation::Optimize {
             predicate: None,
             target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
@@ -66,33 +72,53 @@ impl Table {
     }
 
     pub(super) async fn vacuum(&self, retention_hours: u64, pinned: &[u64]) -> Result<u64> {
-        let _writing = self.writing.lock().await;
+        // What has to be read is read before appends have to wait.
         let head = self.head().await?;
+        let pinned = self.pinned_files(&head, pinned).await?;
         let state = self.state(&head).await?;
-        let mut needed = file_names(state);
-        for commit in pinned.iter().filter(|commit| **commit != head.commit) {
-            if *commit > head.commit {
-                return Err(Error::UnknownCommit {
-                    table: self.name.clone(),
-                    found: *commit,
-                    newest: head.commit,
-                });
-            }
-            needed.extend(file_names(&self.load(Some(*commit)).await?));
-        }
         let removed = self.removal_times(state).await?;
+        let mut needed = file_names(state);
         let retention = Duration::from_secs(retention_hours.saturating_mul(3600));
-        let folder = self.folder.clone();
-        let oldest_kept = SystemTime::UNIX_EPOCH
-            .checked_add(Duration::from_micros(
-                u64::try_from(now().micros()).unwrap_or_default(),
-            ))
-            .and_then(|now| now.checked_sub(retention));
         // A retention from before all time keeps everything.
-        let Some(oldest_kept) = oldest_kept else {
+        let Some(oldest_kept) = system_time(now()).checked_sub(retention) else {
             return Ok(0);
         };
-        Ok(blocking(move || delete_unneeded(&folder, &needed, &removed, oldest_kept)).await?)
+
+        let _writing = self.writing.lock().await;
+        let head = self.head().await?;
+        needed.extend(file_names(self.state(&head).await?));
+        let folder = self.folder.clone();
+        let delete = move || {
+            let is_needed = |name: &str| needed.contains(name) || pinned.contains(name);
+            delete_unneeded(&folder, is_needed, &removed, oldest_kept)
+        };
+        Ok(blocking(delete).await?)
+    }
+
+    async fn pinned_files(&self, head: &Head, wanted: &[u64]) -> Result<Arc<HashSet<String>>> {
+        let wanted: BTreeSet<u64> = wanted.iter().copied().collect();
+        if let Some(found) = wanted.last().filter(|newest| **newest > head.commit) {
+            return Err(Error::UnknownCommit {
+                table: self.name.clone(),
+                found: *found,
+                newest: head.commit,
+            });
+        }
+        let (incarnation, mut pinned) = self.pinned();
+        if !pinned.commits.is_subset(&wanted) {
+            // One is no longer pinned, and it is not known which files were its own.
+            pinned = Pinned::default();
+        }
+        let mut files = Vec::new();
+        for commit in wanted.difference(&pinned.commits) {
+            files.extend(file_names(&self.load(Some(*commit)).await?));
+        }
+        if pinned.commits != wanted {
+            pinned.commits = wanted;
+            Arc::make_mut(&mut pinned.files).extend(files);
+            self.set_pinned(incarnation, pinned.clone());
+        }
+        Ok(pinned.files)
     }
 
     /// When files were taken out of the table, as far as the log remembers.
@@ -112,6 +138,34 @@ impl Table {
             .await
             .map_err(|source| self.delta_error(source))
     }
+}
+
+/// Writes one file for each group, and marks those that it is made of. When nobody waits for the outcome
+/// any more, it ends, and leaves nothing.
+fn merge(
+    groups: &[Vec<PathBuf>],
+    mut writer: DataFiles,
+    schema: &SchemaRef,
+    is_waited_for: &Weak<()>,
+) -> Result<Vec<DataFile>> {
+    for group in groups {
+        for path in group {
+            for batch in read(path, schema.clone())? {
+                if is_waited_for.strong_count() == 0 {
+                    return Ok(Vec::new());
+                }
+                // A file older than a column of the table lacks it.
+                let batch = columns::conform(&batch?, schema)
+                    .map_err(arrow::error::ArrowError::SchemaError)?;
+                writer.write(&batch)?;
+            }
+        }
+        writer.cut()?;
+    }
+    for path in groups.iter().flatten() {
+        mark_taken_out(path, system_time(now()))?;
+    }
+    writer.finish()
 }
 
 /// Oldest first, so that merged files keep the order of the appends.
@@ -163,7 +217,7 @@ fn size(file: &LogicalFileView) -> u64 {
 /// Looks at data files only, and at none below the folder: everything else is not ours to delete.
 fn delete_unneeded(
     folder: &Path,
-    needed: &HashSet<String>,
+    is_needed: impl Fn(&str) -> bool,
     removed: &HashMap<String, SystemTime>,
     oldest_kept: SystemTime,
 ) -> std::io::Result<u64> {
@@ -171,18 +225,35 @@ fn delete_unneeded(
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".parquet") || needed.contains(&name) {
+        if !name.ends_with(".parquet") || is_needed(&name) {
             continue;
         }
-        let written = entry.metadata()?.modified()?;
-        let unneeded_since = removed
-            .get(&name)
-            .map_or(written, |time| written.max(*time));
+        let mut unneeded_since = entry.metadata()?.modified()?;
+        if let Some(time) = removed.get(&name).filter(|time| **time > unneeded_since) {
+            unneeded_since = *time;
+            // Another engine took it out.
+            if let Err(error) = mark_taken_out(&entry.path(), *time) {
+                tracing::warn!(name, %error, "a file that was taken out cannot be marked");
+            }
+        }
         if unneeded_since <= oldest_kept && delete_orphan(&entry.path()) {
             deleted += 1;
         }
     }
     Ok(deleted)
+}
+
+/// Makes a file as old as its removal. It may stay for longer than the log remembers that, and the time
+/// when it was written would be too early.
+fn mark_taken_out(path: &Path, time: SystemTime) -> std::io::Result<()> {
+    let file = File::open(path)?;
+    file.set_modified(time)?;
+    file.sync_all()
+}
+
+fn system_time(time: EventTime) -> SystemTime {
+    let since_epoch = Duration::from_micros(u64::try_from(time.micros()).unwrap_or_default());
+    SystemTime::UNIX_EPOCH + since_epoch
 }
 
 #[cfg(test)]
@@ -197,13 +268,36 @@ mod tests {
         }
         // A folder cannot be deleted as a file.
         std::fs::create_dir(folder.path().join("stays.parquet")).unwrap();
-        let needed = HashSet::from(["needed.parquet".to_owned()]);
+        let is_needed = |name: &str| name == "needed.parquet";
         let later = SystemTime::now() + Duration::from_secs(60);
-        let deleted = delete_unneeded(folder.path(), &needed, &HashMap::new(), later).unwrap();
+        let deleted = delete_unneeded(folder.path(), is_needed, &HashMap::new(), later).unwrap();
         assert_eq!(deleted, 1);
         let left = std::fs::read_dir(folder.path()).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["needed.parquet", "notes.txt", "stays.parquet"]);
+    }
+
+    #[test]
+    fn a_merge_that_nobody_waits_for_ends_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let field = arrow::datatypes::Field::new("id", arrow::datatypes::DataType::Int64, false);
+        let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(vec![field]));
+        let writer = || DataFiles::new(folder.path().to_owned(), schema.clone());
+        let rows = Arc::new(arrow::array::Int64Array::from(vec![1, 2, 3]));
+        let rows = arrow::record_batch::RecordBatch::try_new(schema.clone(), vec![rows]).unwrap();
+        let mut small = writer();
+        small.write(&rows).unwrap();
+        let small = folder.path().join(&small.finish().unwrap()[0].name);
+        let groups = [vec![small.clone(), small.clone()], vec![small]];
+        let files = || std::fs::read_dir(folder.path()).unwrap().count();
+
+        let gone = merge(&groups, writer(), &schema, &Weak::new()).unwrap();
+        assert!(gone.is_empty());
+        assert_eq!(files(), 1);
+        let waiting = Arc::new(());
+        let merged = merge(&groups, writer(), &schema, &Arc::downgrade(&waiting)).unwrap();
+        assert_eq!(merged.len(), 2, "one for each group");
+        assert_eq!(files(), 3);
     }
 }

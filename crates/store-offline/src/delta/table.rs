@@ -1,5 +1,6 @@
 //! One Delta table: its newest commit in memory, one writer at a time.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -31,6 +32,14 @@ struct Slot {
     /// Counts drops: what was loaded before one is not kept after it.
     incarnation: u64,
     head: Option<Arc<Head>>,
+    pinned: Pinned,
+}
+
+/// The files of pinned commits. A commit never changes, so each is loaded once.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pinned {
+    pub(super) commits: BTreeSet<u64>,
+    pub(super) files: Arc<HashSet<String>>,
 }
 
 /// The table at its newest commit.
@@ -105,6 +114,20 @@ impl Table {
         let mut slot = self.slot();
         slot.incarnation += 1;
         slot.head = None;
+        slot.pinned = Pinned::default();
+    }
+
+    /// What is known of pinned commits, and of which incarnation.
+    pub(super) fn pinned(&self) -> (u64, Pinned) {
+        let slot = self.slot();
+        (slot.incarnation, slot.pinned.clone())
+    }
+
+    pub(super) fn set_pinned(&self, incarnation: u64, pinned: Pinned) {
+        let mut slot = self.slot();
+        if slot.incarnation == incarnation {
+            slot.pinned = pinned;
+        }
     }
 
     pub(super) async fn state<'a>(&self, head: &'a Head) -> Result<&'a DeltaTable> {

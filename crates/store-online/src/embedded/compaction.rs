@@ -99,6 +99,7 @@ impl Engine {
         let _busy = self.pace.begin();
         while !stop.load(Ordering::Relaxed) {
             self.check_open()?;
+            self.log.check_writable()?;
             let stats = self.stats();
             let is_urgent = stats.dead_bytes * 2 > stats.log_bytes;
             if !is_urgent {
@@ -236,7 +237,7 @@ impl Engine {
         Ok(())
     }
 
-    fn tables_by_id(&self) -> HashMap<u32, Arc<Table>> {
+    pub fn tables_by_id(&self) -> HashMap<u32, Arc<Table>> {
         let tables = self
             .tables
             .read()

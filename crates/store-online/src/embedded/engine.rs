@@ -143,6 +143,7 @@ impl Engine {
     pub fn commit(&self, table: &Table, mut batch: Batch) -> Result<UpsertStats> {
         let mut tail = lock(&self.tail);
         self.check_open()?;
+        self.log.check_writable()?;
         if table.dropped.load(Ordering::Acquire) {
             return Err(unknown(&table.name));
         }
@@ -241,13 +242,15 @@ impl Engine {
 
     /// Forgets rows and deletes that are expired at `now`. That cannot bring an older row back: it
     /// would be expired as well, and readers check for themselves.
+    ///
+    /// Writers go on meanwhile. An entry is judged as it stands when it would go, so one that was
+    /// renewed stays. A writer that has just compared with one that goes loses nothing by it: what it
+    /// writes is newer, and what it leaves out is expired.
     pub fn expire(&self, now: EventTime) -> Result<()> {
         self.check_open()?;
-        let _tail = lock(&self.tail);
-        let mut dead = DeadBytes::default();
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
-        for table in tables.values() {
+        for table in self.tables_by_id().into_values() {
             let Some(ttl) = table.ttl() else { continue };
+            let mut dead = DeadBytes::default();
             table.index.retain(|entry| {
                 let expired = ttl.is_expired(entry.event_time(), now);
                 if expired {
@@ -255,8 +258,8 @@ impl Engine {
                 }
                 !expired
             });
+            dead.count(&self.log);
         }
-        dead.count(&self.log);
         Ok(())
     }
 
@@ -297,7 +300,8 @@ impl Engine {
     }
 
     /// Whether `version` is newer than the row at `entry`. The offset is in the log only, and asked
-    /// for only when everything else is equal. The caller holds the tail.
+    /// for only when everything else is equal. The caller holds the tail, so the row may expire
+    /// meanwhile but not be replaced.
     fn is_newer(&self, table: &Table, version: RowVersion, entry: Entry) -> Result<bool> {
         let known = (entry.event_time(), entry.operation());
         match (version.event_time, version.operation).cmp(&known) {

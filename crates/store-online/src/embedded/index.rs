@@ -106,7 +106,7 @@ impl Entry {
     }
 }
 
-type Shard = HashTable<Entry>;
+pub(super) type Shard = HashTable<Entry>;
 
 /// A sharded hash table of [`Entry`]. No lock is held longer than a few table operations, and never
 /// while the log is read.
@@ -166,9 +166,10 @@ impl Index {
         unmoved
     }
 
-    /// Drops the entries for which `keep` is false.
+    /// Drops the entries for which `keep` is false. Writers, who visit the shards in ascending order,
+    /// are met in the opposite one: each waits for a shard or two, never behind this all the way.
     pub fn retain(&self, mut keep: impl FnMut(Entry) -> bool) {
-        for shard in 0..SHARDS {
+        for shard in (0..SHARDS).rev() {
             self.write(shard).retain(|entry| {
                 let kept = keep(*entry);
                 if !kept && entry.is_delete() {
@@ -203,6 +204,12 @@ impl Index {
         for shard in 0..SHARDS {
             self.read(shard).iter().for_each(|entry| visit(*entry));
         }
+    }
+
+    /// Nobody changes the shard as long as the answer lives.
+    #[cfg(test)]
+    pub fn hold(&self, shard: usize) -> RwLockReadGuard<'_, Shard> {
+        self.read(shard)
     }
 
     /// Keys with a live row, and keys of which a delete is the newest.

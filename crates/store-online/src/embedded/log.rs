@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::disk::Disk;
 use super::index::{KeyHash, Location};
@@ -26,6 +26,9 @@ pub(super) struct Log {
     next_id: AtomicU32,
     /// One sync at a time: who comes second must not return before the first one's is done.
     syncing: Mutex<()>,
+    /// Why nothing can be made durable any more: a sync failed, and the system may have thrown away
+    /// what was written before.
+    broken: OnceLock<String>,
 }
 
 /// The end of the log. Who holds it is the one writer.
@@ -64,6 +67,7 @@ impl Log {
             segments: RwLock::default(),
             next_id: AtomicU32::new(0),
             syncing: Mutex::default(),
+            broken: OnceLock::new(),
         }
     }
 
@@ -133,12 +137,28 @@ impl Log {
         })
     }
 
-    /// Makes everything that was appended durable.
+    /// Makes everything that was appended durable. After a failure nothing more is written or synced
+    /// until the log is opened again.
     pub fn sync(&self) -> Result<()> {
         let _one_at_a_time = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.segments()
-            .iter()
-            .try_for_each(|segment| segment.sync(&self.disk))
+        self.check_writable()?;
+        self.segments().iter().try_for_each(|segment| {
+            segment.sync(&self.disk).map_err(|source| {
+                self.broken
+                    .get_or_init(|| format!("a sync failed: {source}"));
+                Error::io(&segment.path)(source)
+            })
+        })
+    }
+
+    /// Whether what is written can still become durable.
+    pub fn check_writable(&self) -> Result<()> {
+        self.broken.get().map_or(Ok(()), |reason| {
+            Err(Error::Broken {
+                path: self.folder.clone(),
+                reason: reason.clone(),
+            })
+        })
     }
 
     /// What the files hold; rows are counted by the tables.

@@ -67,8 +67,6 @@ pub(super) struct Segment {
     damaged: AtomicBool,
     /// Holds what no sync is known to have made durable.
     dirty: AtomicBool,
-    /// A sync failed: the system may have thrown away what was written before.
-    sync_failed: AtomicBool,
     /// A failed write could not be cut off yet.
     torn: AtomicBool,
 }
@@ -114,7 +112,6 @@ impl Segment {
             hinted: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             dirty: AtomicBool::new(false),
-            sync_failed: AtomicBool::new(false),
             torn: AtomicBool::new(false),
         }
     }
@@ -240,20 +237,11 @@ impl Segment {
 
     /// Makes what was written durable. A failure is final: the next success would prove nothing until
     /// everything was [written again](Self::write_again).
-    pub fn sync(&self, disk: &Disk) -> Result<()> {
-        if self.sync_failed.load(Ordering::Acquire) {
-            return Err(Error::Broken {
-                path: self.path.clone(),
-                reason: "an earlier sync failed".to_owned(),
-            });
+    pub fn sync(&self, disk: &Disk) -> io::Result<()> {
+        match self.dirty.swap(false, Ordering::AcqRel) {
+            true => disk.sync(&self.file),
+            false => Ok(()),
         }
-        if self.dirty.swap(false, Ordering::AcqRel)
-            && let Err(source) = disk.sync(&self.file)
-        {
-            self.sync_failed.store(true, Ordering::Release);
-            return Err(Error::io(&self.path)(source));
-        }
-        Ok(())
     }
 
     pub fn remove_files(&self) -> Result<()> {

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -15,6 +16,7 @@ use twinfold_wire::row::ValueView;
 
 use super::disk::Disk;
 use super::engine::Engine;
+use super::index::KeyHash;
 use super::{Batch, EmbeddedOnline, Options, Stats};
 use crate::conformance::{Random, delete, newest_of, random_rows, row, scan};
 use crate::{Error, OnlineStore, StoredRow, TableConfig, Upsert};
@@ -385,6 +387,47 @@ fn expired_rows_go_and_never_bring_an_older_one_back() {
 }
 
 #[test]
+fn writers_get_in_between_while_rows_expire() {
+    let folder = tempfile::tempdir().expect("folder");
+    let engine = open(folder.path(), SMALL);
+    let config = TableConfig {
+        ttl: Ttl::from_micros(10),
+    };
+    engine.create_table(TABLE, config).expect("configure");
+    let table = engine.table(TABLE).expect("table");
+    let hash_of = |key: u32| KeyHash::of(engine.log.seed, &key.to_be_bytes());
+    let [low, middle, high] = [10, 128, 250].map(|shard| {
+        let key = (0..).find(|key| hash_of(*key).shard() == shard);
+        key.expect("there are hashes of every shard")
+    });
+    let at = |key: u32, event_time| row(&key.to_be_bytes(), event_time, 0, b"x");
+    let rows = [low, middle, high].map(|key| at(key, 1));
+    write(&engine, &rows).expect("write");
+
+    let renewed = [low, high].map(|key| at(key, 100));
+    std::thread::scope(|scope| {
+        let (written, is_written) = std::sync::mpsc::sync_channel(1);
+        // It stops here, halfway.
+        let held = table.index.hold(128);
+        let expiring = scope.spawn(|| engine.expire(EventTime::from_micros(50)));
+        let is_gone = |key: u32| table.index.get(hash_of(key)).is_none();
+        while !is_gone(low) && !is_gone(high) && !expiring.is_finished() {
+            std::thread::yield_now();
+        }
+        let (engine, renewed) = (&engine, &renewed);
+        scope.spawn(move || written.send(write(engine, renewed)));
+        let written = is_written.recv_timeout(Duration::from_secs(20));
+        drop(held);
+        written.expect("a writer need not wait").expect("write");
+        expiring.join().expect("no panic").expect("expire");
+    });
+    assert_eq!(content(&engine), newest_of(&renewed));
+    let stats = engine.stats();
+    assert_eq!(stats.rows, 2);
+    assert_eq!(stats.dead_bytes * 5, stats.log_bytes * 3);
+}
+
+#[test]
 fn a_damaged_live_record_stops_only_its_own_segment() {
     let folder = tempfile::tempdir().expect("folder");
     let rows = distinct_rows(300);
@@ -508,7 +551,7 @@ async fn the_background_thread_compacts_by_itself() {
             .expect("upsert");
     }
     let is_compacted = || async { store.stats().log_bytes < 5 * SMALL.segment_bytes_max };
-    twinfold_testkit::eventually(std::time::Duration::from_secs(20), is_compacted).await;
+    twinfold_testkit::eventually(Duration::from_secs(20), is_compacted).await;
     assert_eq!(scan(&*store, TABLE, 10).await, newest_of(&rows));
     drop(store);
     let store = EmbeddedOnline::open_with(folder.path(), SMALL)

@@ -177,9 +177,10 @@ impl Subscription for EmbeddedSubscription {
                 Err(error) => Err(error),
             };
             tokio::select! {
+                // The deadline first: appends to a partition that cannot be read are changes without end.
                 biased;
-                changed = self.changes.changed() => changed.map_err(|_| Error::Closed)?,
                 () = &mut timeout => return nothing,
+                changed = self.changes.changed() => changed.map_err(|_| Error::Closed)?,
             }
         }
     }

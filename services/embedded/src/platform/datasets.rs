@@ -63,8 +63,15 @@ impl EmbeddedPlatform {
         Ok(dataset)
     }
 
-    /// Gives up what was being made when an earlier process ended.
-    pub(super) async fn sweep_datasets(&self) -> Result<()> {
+    /// Gives up what was being made when an earlier process ended. What cannot be removed now, because
+    /// the disk is full perhaps, is tried again at the next opening: nothing else needs it gone.
+    pub(super) async fn sweep_datasets(&self) {
+        if let Err(error) = self.try_sweep_datasets().await {
+            warn!(%error, "unfinished training datasets are still there");
+        }
+    }
+
+    async fn try_sweep_datasets(&self) -> Result<()> {
         let root = self.folder.root();
         let swept = sweep_unfinished(&root.join(DATASETS)).await;
         swept.map_err(training_failed)?;

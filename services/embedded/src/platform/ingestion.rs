@@ -110,7 +110,7 @@ impl Ingestion for EmbeddedPlatform {
         let definition = self.definition(group).await?;
         // Of its own, so that its receipt answers for these records and no others.
         let ingestion_id = new_ingestion_id();
-        let mut receipt = Receipt::new(group.clone(), ingestion_id);
+        let mut receipt = Receipt::new(group.clone(), definition.resource.clone(), ingestion_id);
         let mut after = None;
         loop {
             let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
@@ -138,13 +138,30 @@ impl EmbeddedPlatform {
     async fn wait_for(&self, statuses: &Statuses, receipt: &Receipt) -> Result<()> {
         let covered = |status: &Status| status.positions.covers(&receipt.end);
         loop {
+            self.check_life(receipt).await?;
             let mut status = statuses.watch(&receipt.group);
             if status.wait_for(covered).await.is_ok() {
-                return Ok(());
+                // The loop of another life may be the one that has come as far.
+                return self.check_life(receipt).await;
             }
-            // Its loop was forgotten: the group is gone, which this says, or was made again.
-            self.definition(&receipt.group).await?;
+            // Its loop was forgotten: the group is gone, or was made again.
         }
+    }
+
+    /// The group that took the rows in must still be there.
+    async fn check_life(&self, receipt: &Receipt) -> Result<()> {
+        let definition = self.definition(&receipt.group).await?;
+        if definition.resource == receipt.resource {
+            return Ok(());
+        }
+        Err(Error::NotFound {
+            what: "ingestion",
+            name: receipt.ingestion_id(),
+            hint: format!(
+                "; feature group {} was deleted and created again since",
+                receipt.group
+            ),
+        })
     }
 
     async fn replay_page(

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
-use twinfold_client::Definitions;
+use tracing::{debug, warn};
+use twinfold_client::{Definitions, GroupDefinition};
 use twinfold_model::{EventTime, ResourceState};
+use twinfold_offlinefs::Upkeep;
 use twinfold_service_kit::Clock;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
+/// Of the log and the online store.
 pub(super) struct Maintenance {
     pub topics: Arc<dyn TopicStore>,
     pub online: Arc<dyn OnlineStore>,
@@ -22,32 +24,102 @@ pub(super) struct Maintenance {
 
 impl Maintenance {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        while pause(self.interval, &shutdown).await {
+            self.pass(&shutdown).await;
+        }
+        Ok(())
+    }
+
+    /// What fails is tried again in the next pass, and keeps nothing else from its turn.
+    async fn pass(&self, shutdown: &CancellationToken) {
+        let now = EventTime::from_micros(self.clock.now_us());
+        if let Err(error) = self.online.expire(now).await {
+            warn!(%error, "expired rows cannot be given back");
+        }
+        for definition in active_groups(self.definitions.as_ref()).await {
+            if shutdown.is_cancelled() {
+                return;
+            }
+            let topic = &definition.resource;
+            if let Err(error) = self.topics.enforce_retention(topic).await {
+                warn!(topic, %error, "old records cannot be given back");
+            }
+        }
+    }
+}
+
+/// Of the histories, apart from the rest because merging takes long.
+pub(super) struct HistoryMaintenance {
+    pub upkeep: Upkeep,
+    pub definitions: Arc<dyn Definitions>,
+    pub interval: Duration,
+}
+
+impl HistoryMaintenance {
+    /// Begins with a pass, so that processes that end before the first pause is over have their share.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Infallible> {
         loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return Ok(()),
-                () = tokio::time::sleep(self.interval) => {}
-            }
-            // What fails is tried again after the next pause: nothing depends on it.
-            if let Err(error) = self.expire_rows().await {
-                warn!(%error, "expired rows cannot be given back");
-            }
-            if let Err(error) = self.forget_records().await {
-                warn!(%error, "old records cannot be given back");
+            self.pass(&shutdown).await;
+            if !pause(self.interval, &shutdown).await {
+                return Ok(());
             }
         }
     }
 
-    async fn expire_rows(&self) -> twinfold_store_online::Result<()> {
-        let now = EventTime::from_micros(self.clock.now_us());
-        self.online.expire(now).await
+    /// A step that has begun is waited for, so that nothing is written after the folder is released. What
+    /// fails is tried again in the next pass, and keeps nothing else from its turn.
+    async fn pass(&mut self, shutdown: &CancellationToken) {
+        for definition in active_groups(self.definitions.as_ref()).await {
+            if shutdown.is_cancelled() {
+                return;
+            }
+            let table = &definition.resource;
+            // First what gives space back, because merging takes some.
+            match self.upkeep.vacuum(&definition).await {
+                Ok(deleted) => debug!(table, deleted, "history vacuumed"),
+                Err(error) => warn!(table, %error, "history cannot be vacuumed"),
+            }
+            if let Err(error) = self.compact(table, shutdown).await {
+                warn!(table, %error, "history cannot be compacted");
+            }
+        }
     }
 
-    async fn forget_records(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        for definition in self.definitions.groups().await? {
-            if definition.state == ResourceState::Active {
-                self.topics.enforce_retention(&definition.resource).await?;
-            }
+    async fn compact(
+        &mut self,
+        table: &str,
+        shutdown: &CancellationToken,
+    ) -> twinfold_store_offline::Result<()> {
+        if shutdown.is_cancelled() || !self.upkeep.is_compaction_due(table).await? {
+            return Ok(());
+        }
+        while !shutdown.is_cancelled() && self.upkeep.compact(table).await? {
+            debug!(table, "history compacted");
         }
         Ok(())
     }
 }
+
+async fn active_groups(definitions: &dyn Definitions) -> Vec<Arc<GroupDefinition>> {
+    match definitions.groups().await {
+        Ok(mut groups) => {
+            groups.retain(|group| group.state == ResourceState::Active);
+            groups
+        }
+        Err(error) => {
+            warn!(%error, "feature groups cannot be listed for their maintenance");
+            Vec::new()
+        }
+    }
+}
+
+/// False when it is time to end.
+async fn pause(interval: Duration, shutdown: &CancellationToken) -> bool {
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = tokio::time::sleep(interval) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests;

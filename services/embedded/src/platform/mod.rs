@@ -10,7 +10,7 @@ use tracing::info;
 use twinfold_client::{Definitions, Error, GroupDefinition, Platform, Result, Writer};
 use twinfold_ingest::{SinkFactory, Statuses, Supervisor};
 use twinfold_model::{EventTime, FeatureGroupId, ProjectName};
-use twinfold_offlinefs::OfflineSinks;
+use twinfold_offlinefs::{OfflineSinks, Upkeep};
 use twinfold_onlinefs::OnlineSinks;
 use twinfold_registry::{Registry, Stores};
 use twinfold_service_kit::{BackgroundRuntime, Clock, TaskError, TaskGroup};
@@ -25,7 +25,7 @@ use crate::failure::{
 };
 use crate::folder::Folder;
 use crate::{Config, Options};
-use maintenance::Maintenance;
+use maintenance::{HistoryMaintenance, Maintenance};
 
 mod catalog;
 mod datasets;
@@ -117,7 +117,7 @@ impl EmbeddedPlatform {
             replaying: tokio::sync::Mutex::new(()),
             folder,
         };
-        platform.sweep_datasets().await?;
+        platform.sweep_datasets().await;
         platform.start();
         info!(url = platform.url, "platform open");
         Ok(platform)
@@ -140,7 +140,7 @@ impl EmbeddedPlatform {
         let offline = Arc::new(OfflineSinks::new(
             Arc::clone(&self.offline),
             Arc::clone(&self.definitions),
-            self.config.history,
+            self.config.offlinefs.batch_bytes_max,
         ));
         self.materialize(
             twinfold_offlinefs::CONSUMER,
@@ -149,12 +149,24 @@ impl EmbeddedPlatform {
             &self.offline_statuses,
             &self.offlinefs,
         );
+        let interval = Duration::from_secs(self.config.platform.maintenance_interval_s.get());
+        let history = HistoryMaintenance {
+            upkeep: Upkeep::new(
+                Arc::clone(&self.offline),
+                Arc::clone(&self.definitions),
+                self.config.history,
+            ),
+            definitions: Arc::clone(&self.definitions),
+            interval,
+        };
+        self.offlinefs
+            .spawn("history maintenance", |token| history.run(token));
         let maintenance = Maintenance {
             topics: Arc::clone(&self.topics),
             online: Arc::clone(&self.online),
             definitions: Arc::clone(&self.definitions),
             clock: Arc::clone(&self.clock),
-            interval: Duration::from_secs(self.config.platform.maintenance_interval_s.get()),
+            interval,
         };
         self.background
             .spawn("maintenance", |token| maintenance.run(token));

@@ -1,5 +1,3 @@
-use std::num::NonZeroU64;
-
 use tokio::sync::watch;
 use twinfold_model::{
     AsOf, Commit, EventTime, Feature, FeatureGroupId, FeatureType, QuarantinedRecord,
@@ -166,15 +164,8 @@ async fn sink(store: &Arc<Store>) -> (Box<dyn Sink>, Batch) {
         group: old.id().clone(),
         avro_json: avro_schema(&old),
     };
-    let sinks = OfflineSinks {
-        store: Arc::clone(store) as _,
-        definitions: Arc::new(Registry(Arc::new(schema))),
-        upkeep: UpkeepConfig {
-            compaction_commits: NonZeroU64::MAX,
-            retention_hours: 1,
-        },
-        commit_bytes_max: 2 * DECODE_BYTES_MAX,
-    };
+    let registry = Arc::new(Registry(Arc::new(schema)));
+    let sinks = OfflineSinks::new(Arc::clone(store) as _, registry, DECODE_BYTES_MAX);
     (sinks.open(&definition).await.expect("opens"), batch(&old))
 }
 

@@ -78,6 +78,36 @@ fn compaction_after_a_kill_keeps_what_superseded_what_it_drops() {
 }
 
 #[test]
+fn after_a_failed_sync_nothing_is_written_until_reopened() {
+    let folder = tempfile::tempdir().expect("folder");
+    let disk = Disk::default();
+    let rows = distinct_rows(30);
+    let engine = open_on(&disk, folder.path(), SMALL);
+    write(&engine, &rows[..20]).expect("write");
+    disk.faults.fail_syncs(true);
+    assert!(matches!(engine.log.sync(), Err(Error::Io { .. })));
+    disk.faults.fail_syncs(false);
+    let before = engine.stats();
+    // Also where all is there already: that would be taken for kept.
+    for rows in [&rows[20..], &rows[..20]] {
+        let error = write(&engine, rows).expect_err("broken");
+        assert!(matches!(error, Error::Broken { .. }), "{error}");
+        let reason = "a sync failed: the disk is gone";
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+    let tidied = engine.tidy(&NEVER);
+    assert!(matches!(tidied, Err(Error::Broken { .. })), "{tidied:?}");
+    assert_eq!(engine.stats(), before);
+    assert_eq!(content(&engine), newest_of(&rows[..20]));
+    drop(engine);
+
+    let engine = open_on(&disk, folder.path(), SMALL);
+    write(&engine, &rows).expect("write");
+    engine.log.sync().expect("sync");
+    assert_eq!(content(&engine), newest_of(&rows));
+}
+
+#[test]
 fn what_a_failed_sync_gave_up_is_written_again_at_the_next_opening() {
     let folder = tempfile::tempdir().expect("folder");
     let disk = Disk::default();

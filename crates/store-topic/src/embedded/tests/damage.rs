@@ -88,6 +88,45 @@ async fn a_damaged_partition_does_not_stop_the_others() {
     }
 }
 
+#[test]
+fn appends_do_not_keep_the_error_of_a_damaged_partition_back() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let bench = Bench::new();
+        let store = bench.open_new().await;
+        let append = vec![append_of("hurt", 1)];
+        store.append(TOPIC, append).await.unwrap();
+        store.close().await.unwrap();
+        let hurt = bench.segments().remove(0);
+        flip(&hurt, bytes_of(&hurt) - 1);
+
+        let store = bench.open().await.unwrap();
+        let mut reader = store.subscribe(TOPIC, "reader").await.unwrap();
+        reader.next(AT_ONCE).await.unwrap();
+        reader.seek(P0, Offset::ZERO).await.unwrap();
+        let topic = store.state.topic(TOPIC).unwrap();
+        let mut next = reader.next(AT_ONCE);
+        // While the file is read there is always an append: the one thread that reads is kept busy
+        // until the reader waits for it, and when it comes back there was a change.
+        let beside_appends = std::future::poll_fn(|context| {
+            let (_waits, is_waiting) = std::sync::mpsc::sync_channel::<()>(0);
+            tokio::task::spawn_blocking(move || is_waiting.recv());
+            topic.note_change();
+            next.as_mut().poll(context)
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(10), beside_appends).await;
+        let error = ended.expect("the deadline holds").unwrap_err();
+        assert!(
+            matches!(&error, Error::Corrupt { path, .. } if *path == hurt),
+            "{error}"
+        );
+    });
+}
+
 #[tokio::test]
 async fn segments_that_cannot_be_removed_are_removed_later_and_in_order() {
     let bench = Bench::with_segments(400);

@@ -337,14 +337,14 @@ impl Platform {
         py: Python<'_>,
         name: &str,
         version: u32,
-        start_commit: Option<u64>,
-        start_us: Option<i64>,
-        end_commit: Option<u64>,
-        end_us: Option<i64>,
+        after_commit: Option<u64>,
+        after_us: Option<i64>,
+        up_to_commit: Option<u64>,
+        up_to_us: Option<i64>,
     ) -> PyResult<Rows> {
         let id = self.group_id(name, version)?;
-        let from = query::as_of(start_commit, start_us);
-        let to = query::as_of(end_commit, end_us);
+        let from = query::as_of(after_commit, after_us);
+        let to = query::as_of(up_to_commit, up_to_us);
         let platform = self.inner()?;
         let reading =
             async { Rows::collect(platform.read_changes(&id, from, to).await?, None).await };

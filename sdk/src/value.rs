@@ -2,8 +2,8 @@ use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyByteArray, PyBytes, PyDate, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyString,
-    PyType,
+    PyBool, PyByteArray, PyBytes, PyDate, PyDateTime, PyDict, PyFloat, PyInt, PyList, PyMapping,
+    PyMemoryView, PyString, PyTuple, PyType,
 };
 use twinfold_model::{Error, FeatureType, StructField, Value};
 
@@ -24,7 +24,9 @@ pub fn typed(value: &Bound<'_, PyAny>, feature: &str, wanted: &FeatureType) -> P
     }
     let converted = match convert(value, feature, wanted)? {
         // Scalars of numpy and friends hand out the Python value inside; a few hand out themselves.
-        None if is_foreign_scalar(value) => convert(&value.call_method0("item")?, feature, wanted)?,
+        None if is_foreign_scalar(value) && (is_time_type(wanted) || !is_foreign_time(value)) => {
+            convert(&value.call_method0("item")?, feature, wanted)?
+        }
         converted => converted,
     };
     converted.ok_or_else(|| mismatch(value, feature, &wanted.to_string()))
@@ -46,6 +48,18 @@ fn is_foreign_scalar(value: &Bound<'_, PyAny>) -> bool {
         && value
             .getattr("shape")
             .is_ok_and(|shape| shape.is_truthy().is_ok_and(|some| !some))
+}
+
+/// An instant or span of numpy. In nanoseconds it hands out an int, which does not say what it counts.
+fn is_foreign_time(value: &Bound<'_, PyAny>) -> bool {
+    value
+        .getattr("dtype")
+        .and_then(|dtype| dtype.getattr("kind"))
+        .is_ok_and(|kind| kind.eq("M").unwrap_or(false) || kind.eq("m").unwrap_or(false))
+}
+
+fn is_time_type(wanted: &FeatureType) -> bool {
+    matches!(wanted, FeatureType::Date | FeatureType::Timestamp)
 }
 
 fn mismatch(value: &Bound<'_, PyAny>, feature: &str, wanted: &str) -> PyErr {
@@ -114,11 +128,7 @@ fn nested(
     wanted: &FeatureType,
 ) -> PyResult<Option<Value>> {
     use FeatureType as T;
-    // What has an order and is no text: lists, tuples, arrays; not dicts and sets.
-    let is_list = !value.is_instance_of::<PyString>()
-        && !value.is_instance_of::<PyBytes>()
-        && value.hasattr("__getitem__")?
-        && !value.is_instance_of::<PyDict>();
+    let is_list = is_list(value)?;
     Ok(match wanted {
         T::Array(item) if is_list => {
             let Ok(items) = value.try_iter() else {
@@ -154,6 +164,18 @@ fn nested(
         T::Struct(fields) => structure(value, feature, fields)?,
         _ => None,
     })
+}
+
+/// What has an order and is neither text nor bytes: lists, tuples, arrays; not mappings and sets.
+fn is_list(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
+        return Ok(true);
+    }
+    let is_text = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+        || value.is_instance_of::<PyMemoryView>();
+    Ok(!is_text && value.hasattr("__getitem__")? && value.cast::<PyMapping>().is_err())
 }
 
 fn structure(
@@ -272,7 +294,15 @@ fn decimal_digits(value: &Bound<'_, PyAny>) -> PyResult<Option<(i128, i32)>> {
 /// A Python value by its own type, where no feature says which is wanted: constants of filters.
 pub fn natural(value: &Bound<'_, PyAny>, feature: &str) -> PyResult<Value> {
     if is_foreign_scalar(value) {
-        return plain(&value.call_method0("item")?, feature);
+        let inside = value.call_method0("item")?;
+        if is_foreign_time(value) && inside.is_instance_of::<PyInt>() {
+            return Err(mismatch(
+                value,
+                feature,
+                "a date, or a datetime of whole microseconds",
+            ));
+        }
+        return plain(&inside, feature);
     }
     plain(value, feature)
 }

@@ -173,6 +173,61 @@ def test_threads_that_insert_first_make_one_group(fs):
     assert sorted(group.read()["id"]) == list(range(9))
 
 
+def runs_through(insert):
+    """What the insert raised, or ``None``; a deadlock fails the test rather than stop it."""
+    raised = [TimeoutError("the insert waits for itself")]
+
+    def run():
+        try:
+            insert()
+            raised[0] = None
+        except BaseException as error:
+            raised[0] = error
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout=30)
+    return raised[0]
+
+
+@pytest.mark.parametrize("in_a_thread", [False, True])
+@pytest.mark.parametrize("kind", ["stream", "columns"])
+def test_rows_may_come_from_code_that_makes_another_group(fs, kind, in_a_thread):
+    group, other = (fs.create_feature_group(name, primary_key="id") for name in ("one", "two"))
+
+    def ids():
+        if in_a_thread:
+            assert runs_through(lambda: other.insert({"id": [1]})) is None
+        else:
+            other.insert({"id": [1]})
+        yield 2
+
+    def batches():
+        for key in ids():
+            yield pa.record_batch({"id": [key]})
+
+    schema = pa.schema({"id": pa.int64()})
+    made = {
+        "stream": lambda: pa.RecordBatchReader.from_batches(schema, batches()),
+        "columns": lambda: {"id": ids()},
+    }
+    assert runs_through(lambda: group.insert(made[kind](), wait=True)) is None
+    assert (other.state, group.read()["id"].tolist()) == ("active", [2])
+
+
+def test_rows_that_make_their_own_group_become_what_it_wants(fs):
+    group, other = (fs.get_or_create_feature_group("pair", primary_key="id") for _ in range(2))
+
+    class Row(dict):
+        def get(self, name):
+            if other.state == "new":
+                other.insert({"id": [1], "level": [0.5]})
+            return super().get(name)
+
+    assert runs_through(lambda: group.insert([Row(id=2, level=1)], wait=True)) is None
+    assert sorted(group.read()["level"]) == [0.5, 1.0]
+
+
 def test_creating_what_is_there_is_refused_before_the_first_insert(fs, weather):
     with pytest.raises(AlreadyExistsError, match="`weather_1`") as caught:
         fs.create_feature_group("weather", primary_key="origin", event_time="hour")

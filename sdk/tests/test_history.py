@@ -2,6 +2,8 @@
 
 from datetime import date, datetime, timedelta, timezone
 
+import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -66,19 +68,38 @@ def test_changes_lie_between_two_commits(weather, sample):
     second = max(weather.commit_details())
     weather.commit_delete_record({"origin": ["JFK"]}).wait()
     assert len(weather.read_changes()) == 6
-    assert len(weather.read_changes(end_commit_id=first)) == 4
-    between = weather.read_changes(start_commit_id=first, end_commit_id=second)
+    assert len(weather.read_changes(up_to_commit=first)) == 4
+    between = weather.read_changes(after_commit=first, up_to_commit=second)
     assert between["temp"].tolist() == [99.0]
     assert between["_change_type"].tolist() == ["upsert"]
     assert between["_event_time"].tolist() == between["hour"].tolist()
-    (deleted,) = weather.read_changes(start_commit_id=second).to_dict("records")
+    (deleted,) = weather.read_changes(after_commit=second).to_dict("records")
     assert (deleted["origin"], deleted["_change_type"]) == ("JFK", "delete")
     at = weather.commit_details()[second]["committed_at"]
-    assert len(weather.read_changes(at)) == 1
-    assert len(weather.read_changes(end_time=at)) == 5
-    assert weather.read_changes(start_commit_id=second, end_commit_id=first).empty
-    with pytest.raises(InvalidDefinitionError, match="either end_time or end_commit_id"):
-        weather.read_changes(end_time=at, end_commit_id=first)
+    assert len(weather.read_changes(after_commit=at)) == 1
+    assert len(weather.read_changes(up_to_commit=at.isoformat())) == 5
+    assert len(weather.read_changes(after_commit=np.int64(first), up_to_commit=at)) == 1
+    assert weather.read_changes(after_commit=second, up_to_commit=first).empty
+
+
+def test_a_delete_among_changes_has_its_key_alone(weather):
+    weather.commit_delete_record({"origin": ["JFK"]}).wait()
+    weather.append_features(Feature("humid", "double", default_value=0.5))
+    changes = weather.read_changes().set_index("_change_type")
+    assert pd.isna(changes.loc["delete", "humid"])
+    assert set(changes.loc["upsert", "humid"]) == {0.5}
+
+
+def test_the_ends_of_changes_are_commits_and_say_so(weather):
+    for old in ("start_time", "end_time", "start_commit_id", "end_commit_id"):
+        with pytest.raises(TypeError, match=old):
+            weather.read_changes(**{old: None})
+    with pytest.raises(TypeError, match="positional"):
+        weather.read_changes(1)
+    for end in ("after_commit", "up_to_commit"):
+        for wrong in (-1, True, 1.0, "yesterday"):
+            with pytest.raises(InvalidDefinitionError, match=f"{end}: wanted"):
+                weather.read_changes(**{end: wrong})
 
 
 def test_as_of_wants_a_time_or_a_commit(weather):

@@ -180,6 +180,29 @@ def test_a_spine_of_a_group_without_event_time_reads_the_newest(planes):
     assert found["seats"].tolist() == [200]
 
 
+def test_a_spine_needs_its_times_for_a_joined_group_too(fs, planes, weather):
+    query = planes.select(["seats"]).join(weather.select(["temp"]))
+    spine = pd.DataFrame(
+        {
+            "tail": ["n1", "n2"],
+            "origin": ["EWR", "JFK"],
+            "at": pd.to_datetime(["2013-01-02T00:00Z", "2013-01-01T06:59Z"]),
+        }
+    )
+    view = fs.create_feature_view("seats", query)
+    for read in (query.read, view.training_data, view.get_batch_data):
+        with pytest.raises(InvalidDefinitionError, match="which column has its times") as caught:
+            read(spine=spine)
+        for part in ("`planes_1`", "`weather_1`", "it has tail, origin, at", "event_time=None"):
+            assert part in str(caught.value)
+
+    def temperatures(event_time):
+        return query.read(spine=spine, event_time=event_time).sort_values("tail")["temp"].tolist()
+
+    assert temperatures("at") == [12.5, 10.0]
+    assert temperatures(None) == [12.5, 11.0]
+
+
 def test_time_travel_of_a_join(flights, weather, sample):
     before = next(iter(weather.commit_details(limit=1)))
     weather.insert(sample.assign(temp=0.0), wait=True)

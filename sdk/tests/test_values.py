@@ -1,9 +1,12 @@
 """Any value of any type comes out as it went in."""
 
 import threading
+from collections import UserDict
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +52,8 @@ KEYS = {
     "g": st.integers(-INT32, INT32 - 1),
 }
 KEY_TYPES = ["bigint", "string", "binary", "date", "timestamp", "boolean", "int"]
+NUMBERS = ["int", "bigint", "float", "double", "decimal(38,10)"]
+NANOSECONDS = np.datetime64(5, "ns")
 SETTINGS = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -128,6 +133,20 @@ def identity(key):
         ("timestamp", "2013-01-01", "str '2013-01-01'"),
         ("array<int>", "12", "str '12'"),
         ("array<int>", [1.5], "float 1.5"),
+        ("array<int>", bytearray(b"12"), "bytearray bytearray(b'12')"),
+        ("array<int>", {1: 2}, "dict {1: 2}"),
+        ("array<int>", MappingProxyType({1: 2}), "mappingproxy mappingproxy({1: 2})"),
+        ("array<int>", UserDict({1: 2}), "UserDict {1: 2}"),
+        ("embedding(3)", bytearray(b"123"), "bytearray bytearray(b'123')"),
+        ("embedding(3)", UserDict({1: 1, 2: 2, 3: 3}), "UserDict {1: 1, 2: 2, 3: 3}"),
+        *((type_name, NANOSECONDS, f"datetime64 {NANOSECONDS!r}") for type_name in NUMBERS),
+        *(
+            (type_name, np.timedelta64(5, "ns"), f"timedelta64 {np.timedelta64(5, 'ns')!r}")
+            for type_name in NUMBERS
+        ),
+        ("array<int>", np.array([5], "m8[ns]"), f"timedelta64 {np.timedelta64(5, 'ns')!r}"),
+        ("timestamp", NANOSECONDS, f"datetime64 {NANOSECONDS!r}"),
+        ("timestamp", np.timedelta64(5, "us"), f"timedelta64 {np.timedelta64(5, 'us')!r}"),
         ("map<string,string>", {"a": 1}, "int 1"),
         ("struct<a:double,b:array<date>>", {"c": 1}, "dict {'c': 1}"),
         ("embedding(3)", [1.0, 2.0], "list [1.0, 2.0]"),
@@ -137,6 +156,39 @@ def test_what_is_not_of_the_type_is_refused(view, type_name, value, found):
     with pytest.raises(SchemaMismatchError, match=f"`{NAMES[type_name]}`") as caught:
         view.get_feature_vector({"id": 0}, passed_features={NAMES[type_name]: value})
     assert caught.value.found == found
+
+
+def test_a_memoryview_is_no_list(view):
+    name = NAMES["array<int>"]
+    with pytest.raises(SchemaMismatchError, match=f"`{name}`: found memoryview"):
+        view.get_feature_vector({"id": 0}, passed_features={name: memoryview(b"12")})
+
+
+@pytest.mark.parametrize(
+    ("type_name", "value", "wanted"),
+    [
+        ("timestamp", np.datetime64("2013-01-02T03:04:05", "us"), datetime(2013, 1, 2, 3, 4, 5)),
+        ("timestamp", np.datetime64("2013-01-02", "D"), datetime(2013, 1, 2)),
+        ("date", np.datetime64("2013-01-02", "D"), date(2013, 1, 2)),
+        ("bigint", np.int64(7), 7),
+        ("double", np.float32(0.5), 0.5),
+        ("array<int>", np.array([1, 2]), [1, 2]),
+        ("array<int>", (1, 2), [1, 2]),
+        ("array<int>", range(2), [0, 1]),
+    ],
+)
+def test_values_of_numpy_and_friends_are_taken(view, type_name, value, wanted):
+    name = NAMES[type_name]
+    found = view.get_feature_vector({"id": 0}, passed_features={name: value}, return_type="dict")
+    if isinstance(wanted, datetime):
+        wanted = wanted.replace(tzinfo=timezone.utc)
+    assert found[name] == wanted
+
+
+def test_an_instant_of_numpy_is_no_number_in_a_filter(group):
+    for value in (NANOSECONDS, np.timedelta64(5, "ns")):
+        with pytest.raises(SchemaMismatchError, match=r"found (datetime|timedelta)64"):
+            group.filter(group[NAMES["bigint"]] > value).read()
 
 
 def test_dates_stand_for_their_midnight(view):

@@ -83,6 +83,28 @@ def test_training_has_the_defaults_that_serving_has(view, flights):
     assert kept.get_serving_vector({"flight": 3, "origin": "HPN"})[-1] == 0.0
 
 
+def test_of_a_joined_row_that_is_missing_neither_side_has_the_key(fs, flights, weather):
+    away = {"flight": [3], "origin": ["HPN"], "at": [pd.Timestamp("2013-01-01T09:00Z")]}
+    flights.insert(pd.DataFrame(away | {"delayed": [True]}), wait=True)
+    joined = weather.select(["origin", "temp"])
+    query = flights.select(["flight"]).join(joined, prefix="w_")
+    view = fs.create_feature_view("keys", query, defaults={"w_temp": 0.0})
+    served = view.get_feature_vector({"flight": 3, "origin": "HPN"}, return_type="dict")
+    trained = view.query.read().set_index("flight").loc[3]
+    assert served["w_origin"] is None
+    assert pd.isna(trained["w_origin"])
+
+
+def test_a_filter_sees_the_defaults_of_the_view(fs, flights, weather):
+    away = {"flight": [3], "origin": ["HPN"], "at": [pd.Timestamp("2013-01-01T09:00Z")]}
+    flights.insert(pd.DataFrame(away | {"delayed": [True]}), wait=True)
+    query = flights.select(["flight"]).join(weather.select(["temp"])).filter(weather["temp"] < 5.0)
+    view = fs.create_feature_view("cold", query, defaults={"temp": 0.0})
+    assert view.query.read().empty
+    features, _ = view.training_data()
+    assert features["flight"].tolist() == [3]
+
+
 def test_asked_strictly_a_missing_row_raises(view):
     with pytest.raises(MissingRowError, match="weather_1") as caught:
         view.get_feature_vector({"flight": 1, "origin": "HPN"}, allow_missing=False)

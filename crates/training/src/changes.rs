@@ -27,7 +27,16 @@ pub async fn changes(source: &Source, contained: &Positions, options: &Options) 
     let deleted = history::system(snapshot, DELETED, &DataType::Boolean)?;
     let mut selected = Vec::new();
     for feature in source.group.features() {
-        selected.push(history::feature(source, feature)?.alias(feature.name.as_str()));
+        let mut value = history::feature(source, feature)?;
+        if !source
+            .group
+            .key_features()
+            .any(|key| key.name == feature.name)
+        {
+            // A default stands in where the writer's schema lacked the feature, and a delete has none.
+            value = when(deleted.clone().is_false(), value).end()?;
+        }
+        selected.push(value.alias(feature.name.as_str()));
     }
     selected.push(history::system(snapshot, EVENT_TIME, &timestamp())?.alias(EVENT_TIME));
     let change_type = when(deleted, lit("delete")).otherwise(lit("upsert"))?;

@@ -89,19 +89,8 @@ pub(crate) fn expression(filter: &Filter, columns: &[Column]) -> Result<Expr> {
             .r#type
     };
     Ok(match filter {
-        Filter::Compare { feature, op, value } => {
-            let (column, mut values) =
-                compared(feature, type_of(feature), std::slice::from_ref(value))?;
-            Expr::BinaryExpr(BinaryExpr::new(
-                Box::new(column),
-                operator(*op),
-                Box::new(values.remove(0)),
-            ))
-        }
-        Filter::In { feature, values } => {
-            let (column, values) = compared(feature, type_of(feature), values)?;
-            in_list(column, values, false)
-        }
+        Filter::Compare { feature, op, value } => compared(feature, type_of(feature), *op, value)?,
+        Filter::In { feature, values } => among(feature, type_of(feature), values)?,
         Filter::IsNull { feature } => ident(feature).is_null(),
         Filter::Not(inner) => !expression(inner, columns)?,
         Filter::And(a, b) => expression(a, columns)?.and(expression(b, columns)?),
@@ -109,20 +98,40 @@ pub(crate) fn expression(filter: &Filter, columns: &[Column]) -> Result<Expr> {
     })
 }
 
-/// A column and constants in one type: the column's, or that of a constant it widens to.
-fn compared(feature: &str, column: &FeatureType, values: &[Value]) -> Result<(Expr, Vec<Expr>)> {
-    let is_wider = |value: &&Value| Value::clone(value).coerced_to(feature, column).is_err();
-    let wide = values.iter().find(is_wider).and_then(wide_type);
-    let r#type = wide.as_ref().unwrap_or(column);
-    let literals = values.iter().map(|value| {
-        let value = value.clone().coerced_to(feature, r#type)?;
-        Ok(lit(scalar(&value, r#type)?))
-    });
-    let literals = literals.collect::<Result<_>>()?;
-    Ok(match &wide {
-        None => (ident(feature), literals),
-        Some(wide) => (cast(ident(feature), arrow_type_of(wide)), literals),
-    })
+/// A comparison in the type of the column, or in that of a constant it widens to.
+fn compared(feature: &str, column: &FeatureType, op: CompareOp, value: &Value) -> Result<Expr> {
+    let (left, right) = match literal(feature, column, value) {
+        Ok(constant) => (ident(feature), constant),
+        Err(error) => {
+            let wide = wide_type(value).ok_or(error)?;
+            let constant = literal(feature, &wide, value)?;
+            (cast(ident(feature), arrow_type_of(&wide)), constant)
+        }
+    };
+    Ok(Expr::BinaryExpr(BinaryExpr::new(
+        Box::new(left),
+        operator(op),
+        Box::new(right),
+    )))
+}
+
+/// Constants of the column's type are looked up together; a wider one is compared by itself.
+fn among(feature: &str, column: &FeatureType, values: &[Value]) -> Result<Expr> {
+    let mut constants = Vec::with_capacity(values.len());
+    let mut wider = Vec::new();
+    for value in values {
+        match literal(feature, column, value) {
+            Ok(constant) => constants.push(constant),
+            Err(_) => wider.push(compared(feature, column, CompareOp::Equal, value)?),
+        }
+    }
+    let among = in_list(ident(feature), constants, false);
+    Ok(wider.into_iter().fold(among, Expr::or))
+}
+
+fn literal(feature: &str, r#type: &FeatureType, value: &Value) -> Result<Expr> {
+    let value = value.clone().coerced_to(feature, r#type)?;
+    Ok(lit(scalar(&value, r#type)?))
 }
 
 fn operator(op: CompareOp) -> Operator {

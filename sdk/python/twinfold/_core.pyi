@@ -120,10 +120,10 @@ class Platform:
         self,
         name: str,
         version: int,
-        start_commit: int | None,
-        start_us: int | None,
-        end_commit: int | None,
-        end_us: int | None,
+        after_commit: int | None,
+        after_us: int | None,
+        up_to_commit: int | None,
+        up_to_us: int | None,
     ) -> Rows: ...
     def commits(self, name: str, version: int, limit: int) -> list[CommitDict]: ...
     def create_dataset(self, spec: DatasetSpecDict) -> DatasetDict: ...

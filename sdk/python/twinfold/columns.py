@@ -32,6 +32,14 @@ def check_column(name: str, values: Any) -> None:
     )
 
 
+def settled(name: str, values: Any) -> Any:
+    """The column such that it can be read again: what comes but once is kept."""
+    check_column(name, values)
+    if hasattr(values, "__arrow_c_stream__") and not _is_series(values):
+        return pa.chunked_array(values)
+    return values if isinstance(values, Sized) else list(values)
+
+
 def to_array(name: str, values: Any, wanted: pa.DataType | None) -> Any:
     """One Arrow column. ``wanted`` is the type of its feature, where that is known.
 
@@ -39,17 +47,15 @@ def to_array(name: str, values: Any, wanted: pa.DataType | None) -> Any:
     type is passed on with it, and the platform says whether it fits: never is a column rounded or
     cut on its way there.
     """
-    check_column(name, values)
+    values = settled(name, values)
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         return values
-    if hasattr(values, "__arrow_c_stream__") and not _is_series(values):
-        return pa.chunked_array(values)
     if hasattr(values, "dtype") and values.dtype != object:
         found = _read_as(values, None)
         if found is None:
             raise _mixed(name, values, None)
         return found
-    return _from_objects(name, values if isinstance(values, Sized) else list(values), wanted)
+    return _from_objects(name, values, wanted)
 
 
 def _is_series(values: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Union, cast, runtime_c
 import pyarrow as pa
 
 from twinfold import _core
+from twinfold.columns import settled as settled_column
 from twinfold.columns import to_array
 from twinfold.display import text_table
 from twinfold.exceptions import InvalidDefinitionError, NotAvailableError, SchemaMismatchError
@@ -61,6 +62,17 @@ def to_rows(data: Rows, schema: Callable[[], pa.Schema | None] | None = None) ->
     elif not isinstance(data, ArrowStreamExportable):
         data = _from_python(data, schema)
     return _core.Rows.from_arrow(data)
+
+
+def settled(data: Rows) -> Rows:
+    """The rows such that they can be read again: what comes but once is kept."""
+    if _is_pandas(data):
+        return data
+    if isinstance(data, ArrowStreamExportable):
+        return to_rows(data)
+    if isinstance(data, Mapping):
+        return {name: settled_column(name, values) for name, values in data.items()}
+    return data
 
 
 def _is_pandas(data: Any) -> bool:

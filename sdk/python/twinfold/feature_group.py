@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from twinfold.dataframes import DataFrameType, Rows, from_rows, to_rows, to_text
+from twinfold.dataframes import DataFrameType, Rows, from_rows, settled, to_rows, to_text
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError
 from twinfold.feature import Feature, Filter, names_of
 from twinfold.group_definition import GroupDefinition, check_first_rows, refuse_another
@@ -17,7 +17,7 @@ from twinfold.quarantine import QuarantinedRow
 from twinfold.query import Query, Selection
 from twinfold.receipt import Receipt
 from twinfold.streaming import StreamingQuery
-from twinfold.times import Time, optional_micros
+from twinfold.times import Time, commit_or_micros, optional_micros
 
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
@@ -125,21 +125,27 @@ class FeatureGroup(GroupDefinition):
 
     def _created_for(self, rows: Rows) -> _core.Rows:
         """The rows, for the group that another handle made meanwhile, or else for one like them."""
-        with self._store._creating:
-            self._adopt()
-            batches = to_rows(rows, self._arrow_schema)
-            if self._definition is None:
-                self._create(batches)
-        return batches
+        # Rows may come from code that inserts into a new group itself, so it never runs inside of
+        # the lock.
+        rows = settled(rows)
+        if not self._adopt():
+            batches = to_rows(rows)
+            with self._store._creating:
+                if not self._adopt():
+                    self._create(batches)
+                    return batches
+        return to_rows(rows, self._arrow_schema)
 
-    def _adopt(self) -> None:
+    def _adopt(self) -> bool:
+        """Whether the group is there by now; then this is a handle of it."""
         assert self._pending is not None
         try:
             found = self._store._platform.feature_group(self.name, self.version)
         except NotFoundError:
-            return
+            return False
         refuse_another(found, self._pending)
         self._definition = found
+        return True
 
     def _create(self, rows: _core.Rows) -> None:
         assert self._pending is not None
@@ -302,22 +308,20 @@ class FeatureGroup(GroupDefinition):
 
     def read_changes(
         self,
-        start_time: Time | None = None,
-        end_time: Time | None = None,
         *,
-        start_commit_id: int | None = None,
-        end_commit_id: int | None = None,
+        after_commit: int | Time | None = None,
+        up_to_commit: int | Time | None = None,
         dataframe_type: DataFrameType = "pandas",
     ) -> Any:
         """What the history gained between two commits, deletes included, as it was written.
 
         Parameters
         ----------
-        start_time, start_commit_id
-            The last commit that is not included: by its id, or the last one at this time. When
-            neither is given, everything from the beginning.
-        end_time, end_commit_id
-            The last commit that is included; when neither is given, the newest.
+        after_commit
+            The last commit that is not included: its id, or a time, for the last commit at that
+            time. Event times do not matter here. When not given, everything from the beginning.
+        up_to_commit
+            The last commit that is included, in the same way; when not given, the newest.
         dataframe_type
             ``pandas``, ``polars`` or ``arrow``.
 
@@ -331,25 +335,15 @@ class FeatureGroup(GroupDefinition):
         --------
         >>> before = max(weather.commit_details())
         >>> weather.commit_delete_record({"origin": ["EWR"]}).wait()
-        >>> weather.read_changes(start_commit_id=before)[["origin", "_change_type"]].values.tolist()
+        >>> weather.read_changes(after_commit=before)[["origin", "_change_type"]].values.tolist()
         [['EWR', 'delete']]
         """
         self._created()
-        for side, time, commit in (
-            ("start", start_time, start_commit_id),
-            ("end", end_time, end_commit_id),
-        ):
-            if time is not None and commit is not None:
-                raise InvalidDefinitionError(
-                    f"read_changes: wanted either {side}_time or {side}_commit_id, found both"
-                )
         found = self._store._platform.read_changes(
             self.name,
             self.version,
-            start_commit_id,
-            optional_micros(start_time, "start_time"),
-            end_commit_id,
-            optional_micros(end_time, "end_time"),
+            *commit_or_micros(after_commit, "after_commit"),
+            *commit_or_micros(up_to_commit, "up_to_commit"),
         )
         return from_rows(found, dataframe_type)
 

@@ -46,7 +46,8 @@ class FeatureStore:
     def __init__(self, platform: _core.Platform, path: Path) -> None:
         self._platform = platform
         self.path = path
-        # New groups are looked for and created by one thread at a time.
+        # New groups are looked for and created by one thread at a time. Only calls of the platform
+        # are made inside of it: code of the user may create groups itself.
         self._creating = threading.Lock()
         self._streams: weakref.WeakSet[StreamingQuery] = weakref.WeakSet()
         self._finalizer = weakref.finalize(self, _close, platform, self._streams)

@@ -218,7 +218,8 @@ class Query:
             look at, and whatever else shall come along.
         event_time
             The spine's column of times; when not given, the one that is named like the left group's
-            event time. ``None`` reads the newest rows, whatever was known when.
+            event time. Without that one it must be given if any group of the query has an event
+            time. ``None`` reads the newest rows, whatever was known when.
         start_time, end_time
             Rows of the left group from the one and before the other.
         dataframe_type
@@ -249,13 +250,21 @@ class Query:
         if not isinstance(event_time, EllipsisType):
             return event_time
         wanted = self.left.group.event_time
-        if wanted is not None and wanted not in spine.column_names:
-            raise InvalidDefinitionError(
-                f"the spine has no column `{wanted}`, the event time of `{self.left.ref}`; it has "
-                f"{', '.join(spine.column_names)}: name the column with event_time=, or pass "
-                "event_time=None to read the newest rows"
+        if wanted in spine.column_names:
+            return wanted
+        timed = [side.ref for side in self._groups() if side.group.event_time is not None]
+        if not timed:
+            return None
+        lacking = f"the spine has no column `{wanted}`, the event time of `{self.left.ref}`"
+        if wanted is None:
+            lacking = (
+                f"the spine does not say which column has its times, for `{self.left.ref}`, which "
+                f"it stands for, has no event time, but `{timed[0]}` has one"
             )
-        return wanted
+        raise InvalidDefinitionError(
+            f"{lacking}; it has {', '.join(spine.column_names)}: name the column with event_time=, "
+            "or pass event_time=None to read the newest rows"
+        )
 
     def show(self, n: int = 5) -> None:
         """Print the first rows."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta, timezone
-from typing import TYPE_CHECKING, Any, TypeGuard, Union
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 from twinfold.exceptions import InvalidDefinitionError
 
@@ -58,6 +59,16 @@ def _is_datetime64(moment: Any) -> TypeGuard[np.datetime64]:
 def optional_micros(moment: Time | None, name: str) -> int | None:
     """As :func:`micros`, and ``None`` for ``None``."""
     return None if moment is None else micros(moment, name)
+
+
+def commit_or_micros(moment: int | Time | None, name: str) -> tuple[int | None, int | None]:
+    """The id of a commit, or else a time of commit as :func:`micros`; at most one of them."""
+    # The integers of numpy are such numbers, too.
+    if isinstance(moment, Integral) and not isinstance(moment, bool):
+        if moment < 0:
+            raise InvalidDefinitionError(f"{name}: wanted the id of a commit, found {moment}")
+        return int(moment), None
+    return None, optional_micros(cast("Time | None", moment), name)
 
 
 def _parsed(text: str, name: str) -> datetime:

@@ -158,7 +158,7 @@ impl Vectors {
             }
         }
         if presence != Presence::Present {
-            self.stand_in(group, entry, vector);
+            self.stand_in(place, entry, vector);
         }
         vector.groups.push(GroupPresence {
             group: definition.id().clone(),
@@ -177,11 +177,14 @@ impl Vectors {
         Ok(values)
     }
 
-    /// What a vector holds of a row that is not there: the key, which the caller knows, and defaults.
-    fn stand_in(&self, group: &GroupPlan, entry: &Entry, vector: &mut FeatureVector) {
+    /// What a vector holds of a row that is not there: defaults, and the key of the left group, which the
+    /// caller knows. A joined row that is missing has no key in training data either.
+    fn stand_in(&self, place: usize, entry: &Entry, vector: &mut FeatureVector) {
+        let group = &self.plan.groups[place];
         for ((at, key_part), feature) in
             group.places.iter().zip(&group.key_parts).zip(&group.wanted)
         {
+            let key_part = key_part.filter(|_| place == 0);
             let known = key_part.and_then(|part| entry.get(&group.key_names[part]));
             let known = known.and_then(|value| {
                 value

@@ -127,7 +127,7 @@ async fn a_column_is_compared_in_the_width_of_the_constant() {
         (
             Filter::In {
                 feature: "id".to_owned(),
-                values: vec![Value::Int(2), Value::BigInt(1 << 40)],
+                values: vec![Value::Int(2), Value::BigInt(1 << 40), Value::Double(0.5)],
             },
             1,
         ),

@@ -11,6 +11,7 @@ mod crate_docs;
 mod edges;
 mod file_size;
 mod forbidden;
+mod lock_file;
 mod main_size;
 mod manifests;
 mod port_size;
@@ -32,6 +33,7 @@ const RULES: &[(&str, Rule)] = &[
     ("edges", edges::check),
     ("third-party", third_party::check),
     ("manifests", manifests::check),
+    ("lock-file", lock_file::check),
     ("file-size", file_size::check),
     ("main-size", main_size::check),
     ("banned-names", banned_names::check),

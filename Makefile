@@ -113,7 +113,10 @@ fuzz: ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (needs nightly an
 	done
 
 bench-%: build ## measure one thing: benches/bench-NAME; the result is kept in benches/results
-	VENV_PYTHON=$(VENV_PYTHON) benches/record $*
+	VENV_PYTHON=$(VENV_PYTHON) benches/record bench-$*
+
+profile-%: build ## where the time of one thing goes: benches/profile-NAME; needs perf
+	VENV_PYTHON=$(VENV_PYTHON) benches/record profile-$*
 
 .PHONY: wheel
 wheel: setup ## a wheel in dist/ for every Python from 3.10 on

@@ -54,10 +54,36 @@ def test_deployments_are_not_there_yet(url):
         twinfold.connect(url)
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/path", "file://host/path", "file://", ""])
+@pytest.mark.parametrize("url", ["s3://b/path", "file://host/path", "file://", "file:here", ""])
 def test_addresses_that_make_no_sense_are_refused(url):
     with pytest.raises(InvalidDefinitionError, match="wanted a folder"):
         twinfold.connect(url)
+
+
+def test_a_folder_with_files_of_others_is_refused_and_left_alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "thesis.txt").write_text("all of it")
+    with pytest.raises(InvalidDefinitionError, match="has files of others"):
+        twinfold.connect(folder)
+    assert [path.name for path in folder.iterdir()] == ["thesis.txt"]
+
+
+def test_a_query_of_another_connection_is_refused(tmp_path):
+    with twinfold.connect(tmp_path / "a") as a, twinfold.connect(tmp_path / "b") as b:
+        groups = [store.create_feature_group("g", primary_key="k") for store in (a, b)]
+        for group, value in zip(groups, "ab", strict=True):
+            group.insert({"k": [1], "v": [value]}, wait=True)
+        theirs = groups[1].select_all()
+        for use in (
+            a.create_training_dataset("d").save,
+            groups[0].select(["v"]).join,
+            lambda query: a.create_feature_view("v", query),
+            lambda query: a.get_or_create_feature_view("v", query),
+        ):
+            with pytest.raises(InvalidDefinitionError, match=r"/b; wanted those of .*/a"):
+                use(theirs)
+            with pytest.raises(InvalidDefinitionError, match=r"select_all\(\); found FeatureGroup"):
+                use(groups[0])
 
 
 def test_everything_is_there_after_reopening(folder, sample):

@@ -4,7 +4,12 @@ import pandas as pd
 import pytest
 
 import twinfold
-from twinfold.exceptions import InvalidDefinitionError, NotFoundError, TwinfoldError
+from twinfold.exceptions import (
+    InvalidDefinitionError,
+    NotFoundError,
+    StoreError,
+    TwinfoldError,
+)
 
 
 @pytest.fixture
@@ -86,6 +91,14 @@ def test_a_file_that_was_changed_is_noticed(fs, query):
     check = dataset.verify()
     assert not check
     assert check.rebuilt == check.recorded != check.files
+
+
+def test_a_file_that_is_gone_is_noticed_by_who_reads(fs, query):
+    dataset = fs.create_training_dataset("short").save(query)
+    [file] = dataset.location.rglob("*.parquet")
+    file.unlink()
+    with pytest.raises(StoreError, match="has 0 rows, wanted"):
+        dataset.read()
 
 
 def test_splits_divide_the_rows_and_repeat(fs, many):

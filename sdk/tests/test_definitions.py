@@ -107,6 +107,9 @@ def test_get_or_create(fs, weather, sample):
     found = fs.get_or_create_feature_group("weather", primary_key="origin", event_time="hour")
     assert found.state == "active"
     new = fs.get_or_create_feature_group("other", primary_key="origin", event_time="hour")
+    for name in ("weather", "third"):
+        with pytest.raises(TypeError, match="ttll"):
+            fs.get_or_create_feature_group(name, primary_key="origin", event_time="hour", ttll=5)
     assert new.state == "new"
     with pytest.raises(InvalidDefinitionError, match="exists with primary key"):
         fs.get_or_create_feature_group("weather", primary_key="hour", event_time="hour")

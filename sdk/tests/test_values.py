@@ -222,3 +222,25 @@ def test_many_threads_read_while_one_writes(store):
         reader.join()
     assert torn == []
     assert view.get_feature_vector({"id": 5}) == [9, 9]
+
+
+def test_null_embeddings_among_many_batches(fs):
+    features = [
+        Feature("k", "bigint"),
+        Feature("e", "embedding(2)"),
+        Feature("s", "struct<v:embedding(1)>"),
+    ]
+    group = fs.create_feature_group("sparse", primary_key="k", features=features)
+    embeddings = [[1.0, 2.0], [3.0, 4.0], None, None, [5.0, 6.0]]
+    for k, embedding in enumerate(embeddings):
+        inner = {"v": None if embedding is None else embedding[:1]}
+        group.insert({"k": [k], "e": [embedding], "s": [inner]}, wait=True)
+    joined = group.select(["k"]).join(group.select(["e"]), prefix="r_")
+    for found, column in [
+        (group.read(dataframe_type="arrow"), "e"),
+        (group.select_all().filter(group.k >= 0).read(dataframe_type="arrow"), "e"),
+        (joined.read(dataframe_type="arrow"), "r_e"),
+        (group.read_changes(dataframe_type="arrow"), "e"),
+    ]:
+        rows = sorted(found.select(["k", column]).to_pylist(), key=lambda row: row["k"])
+        assert [row[column] for row in rows] == embeddings

@@ -95,6 +95,17 @@ def test_of_a_joined_row_that_is_missing_neither_side_has_the_key(fs, flights, w
     assert pd.isna(trained["w_origin"])
 
 
+def test_an_entry_holds_where_the_left_row_names_another_key(view):
+    served = view.get_feature_vector({"flight": 1, "origin": "EWR"}, return_type="dict")
+    unknown = view.get_feature_vector({"flight": 9, "origin": "EWR"}, return_type="dict")
+    assert (served["origin"], unknown["origin"]) == ("EWR", "EWR")
+    assert served["temp"] == unknown["temp"]
+    now = pd.Timestamp.now(tz="UTC")
+    spine = pd.DataFrame({"flight": [1, 9], "origin": ["EWR", "EWR"], "at": [now, now]})
+    trained = view.query.read(spine=spine).set_index("flight")
+    assert trained["origin"].tolist() == ["EWR", "EWR"]
+
+
 def test_a_filter_sees_the_defaults_of_the_view(fs, flights, weather):
     away = {"flight": [3], "origin": ["HPN"], "at": [pd.Timestamp("2013-01-01T09:00Z")]}
     flights.insert(pd.DataFrame(away | {"delayed": [True]}), wait=True)
@@ -317,7 +328,9 @@ def test_batch_data(view):
 
 def test_views_are_found_and_removed(fs, view, flights):
     assert fs.get_feature_view("delays").version == 1
-    assert fs.get_or_create_feature_view("delays", flights.select_all()).labels == ["delayed"]
+    assert fs.get_or_create_feature_view("delays", view.query).labels == ["delayed"]
+    with pytest.raises(InvalidDefinitionError, match=r"delays_1` exists with columns .*temp"):
+        fs.get_or_create_feature_view("delays", flights.select_all())
     with pytest.raises(AlreadyExistsError):
         fs.create_feature_view("delays", flights.select_all())
     second = fs.create_feature_view("delays", flights.select_all(), 2)

@@ -52,8 +52,8 @@ def _folder(url: str | os.PathLike[str]) -> Path:
     if not isinstance(url, str):
         return Path(url).expanduser().absolute()
     if "://" not in url:
-        if not url:
-            raise InvalidDefinitionError("wanted a folder or a file:/// address, found ''")
+        if not url or url.startswith("file:"):
+            raise InvalidDefinitionError(f"wanted a folder or a file:/// address, found {url!r}")
         return Path(url).expanduser().absolute()
     parts = urlsplit(url)
     if parts.scheme in ("http", "https"):
@@ -62,5 +62,7 @@ def _folder(url: str | os.PathLike[str]) -> Path:
             "give a folder or a file:/// address"
         )
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
-        raise InvalidDefinitionError(f"wanted a folder or a file:///path, found {url}")
+        raise InvalidDefinitionError(
+            f"wanted a folder or file:/// with an absolute path, found {url}"
+        )
     return Path(unquote(parts.path))

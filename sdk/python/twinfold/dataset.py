@@ -12,7 +12,7 @@ from twinfold.dataframes import DataFrameType, from_rows, to_text
 from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError
 from twinfold.feature import GroupRef
-from twinfold.query import Query
+from twinfold.query import Query, check_query
 from twinfold.times import Time, optional_micros
 from twinfold.vectors import Entry, ReturnType, VectorSource
 
@@ -123,6 +123,7 @@ class TrainingDataset(VectorSource):
                 f"training dataset `{self.name}` version {self.version} is saved already and never "
                 "changes; create another version"
             )
+        check_query(query, self._store)
         spec: _shapes.DatasetSpecDict = {
             **self._pending,
             "query": query._to_core(),

@@ -22,8 +22,8 @@ from twinfold.exceptions import (
 from twinfold.feature import Feature, names_of
 from twinfold.feature_group import FeatureGroup
 from twinfold.feature_view import FeatureView
-from twinfold.group_definition import refuse_another
-from twinfold.query import Query, column_types
+from twinfold.group_definition import check_options, refuse_another
+from twinfold.query import Query, check_query, column_types
 from twinfold.streaming import stop_all
 from twinfold.times import span_micros
 
@@ -172,6 +172,7 @@ class FeatureStore:
             When the group is there with another primary key or event time, or with another ``ttl``
             or ``online_enabled`` than is given.
         """
+        check_options(self.create_feature_group, options)
         wanted: dict[str, Any] = {"primary_key": names_of(primary_key), "event_time": event_time}
         if options.get("ttl") is not None:
             wanted["ttl_us"] = span_micros(options["ttl"], "ttl")
@@ -229,6 +230,7 @@ class FeatureStore:
         defaults
             What stands in for features whose row is missing or expired, by column.
         """
+        check_query(query, self)
         types = column_types(query)
         for column in defaults or ():
             if column not in types:
@@ -252,14 +254,28 @@ class FeatureStore:
     def get_or_create_feature_view(
         self, name: str, query: Query, version: int = 1, **options: Any
     ) -> FeatureView:
-        """The view if it is there, else a new one; takes what :meth:`create_feature_view` takes."""
+        """The view if it is there, else a new one; takes what :meth:`create_feature_view` takes.
+
+        Raises
+        ------
+        InvalidDefinitionError
+            When the view is there with other columns than ``query`` has.
+        """
+        check_query(query, self)
+        check_options(self.create_feature_view, options)
         try:
-            return self.get_feature_view(name, version)
+            found = self.get_feature_view(name, version)
         except NotFoundError:
             try:
                 return self.create_feature_view(name, query, version, **options)
             except AlreadyExistsError:
-                return self.get_feature_view(name, version)
+                found = self.get_feature_view(name, version)
+        if found.query.columns != query.columns:
+            raise InvalidDefinitionError(
+                f"feature view `{name}_{version}` exists with columns "
+                f"{', '.join(found.query.columns)}; wanted {', '.join(query.columns)}"
+            )
+        return found
 
     def get_feature_view(self, name: str, version: int | None = None) -> FeatureView:
         """A feature view; its newest version when none is given."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,13 @@ def refuse_another(found: _shapes.GroupDict, wanted: Mapping[str, Any]) -> None:
             f"feature group `{GroupRef(found['name'], found['version'])}` exists with "
             f"{_listed(there, other)}; wanted {_listed(wanted, other)}"
         )
+
+
+def check_options(create: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that ``create`` does not take, also when nothing is to be created."""
+    for name in options:
+        if name not in inspect.signature(create).parameters:
+            raise TypeError(f"unexpected keyword argument {name!r}")
 
 
 def _listed(spec: Mapping[str, Any], names: list[str]) -> str:

@@ -123,6 +123,7 @@ class Query:
         prefix
             Put before the names of the other group's features.
         """
+        check_query(sub_query, self.store)
         if sub_query.joins or sub_query.condition is not None:
             found = "joins: join one after the other"
             if not sub_query.joins:
@@ -321,6 +322,18 @@ class Query:
     def _repr_html_(self) -> str:
         where = f", where {describe(self.condition)}" if self.condition is not None else ""
         return html_table("Query" + where, ["group", "how", "columns", "as of"], self._described())
+
+
+def check_query(query: Any, store: FeatureStore) -> None:
+    """Refuse what is not a query, and one that means groups of another connection."""
+    if not isinstance(query, Query):
+        raise InvalidDefinitionError(
+            f"wanted a query, such as group.select_all(); found {type(query).__name__}"
+        )
+    if query.store is not store:
+        raise InvalidDefinitionError(
+            f"the query reads feature groups of {query.store.path}; wanted those of {store.path}"
+        )
 
 
 def _key_pairs(

@@ -19,6 +19,9 @@ pub struct ServingPlan {
     pub groups: Vec<GroupPlan>,
     /// What stands in where a row is missing, by place in the vector.
     pub defaults: Vec<Value>,
+    /// Places of the left group's features that an entry names, as a spine does: its values hold there,
+    /// so that a vector has the key that its other features were looked up by.
+    pub from_entry: Vec<usize>,
 }
 
 /// One group's share of a vector.
@@ -33,8 +36,6 @@ pub struct GroupPlan {
     pub wanted: Vec<Feature>,
     /// For each wanted feature its place in the vector.
     pub places: Vec<usize>,
-    /// For each wanted feature that is part of the key: which part.
-    pub key_parts: Vec<Option<usize>>,
 }
 
 impl ServingPlan {
@@ -51,6 +52,7 @@ impl ServingPlan {
             serving_keys: Vec::new(),
             groups: Vec::new(),
             defaults: Vec::new(),
+            from_entry: Vec::new(),
         };
         let find = |id: &FeatureGroupId| {
             let found = definitions
@@ -65,12 +67,18 @@ impl ServingPlan {
             .map(|key| key.name.to_string())
             .collect();
         plan.add(left, &query.left, "", left_keys, labels, defaults)?;
+        let left_places = 0..plan.features.len();
         for join in &query.joins {
             let right = find(&join.right.group)?;
             let key_names = entry_names(right, &join.on)?;
             let prefix = join.prefix.as_deref().unwrap_or_default();
             plan.add(right, &join.right, prefix, key_names, labels, defaults)?;
         }
+        let is_named = |place: &usize| {
+            let feature = &plan.features[*place].0;
+            plan.serving_keys.iter().any(|(key, _)| key == feature)
+        };
+        plan.from_entry = left_places.filter(is_named).collect();
         Ok(plan)
     }
 
@@ -91,7 +99,6 @@ impl ServingPlan {
             key_names,
             wanted: Vec::new(),
             places: Vec::new(),
-            key_parts: Vec::new(),
         };
         for name in &selection.features {
             let output = format!("{prefix}{name}");
@@ -103,10 +110,6 @@ impl ServingPlan {
                 Some(value) => value.clone().coerced_to(&output, &feature.r#type)?,
                 None => Value::Null,
             };
-            let mut keys = group.key_features();
-            share
-                .key_parts
-                .push(keys.position(|key| key.name == feature.name));
             share.places.push(self.features.len());
             share.wanted.push(feature.clone());
             self.features.push((output, feature.r#type.clone()));

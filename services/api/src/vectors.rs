@@ -130,7 +130,6 @@ impl Vectors {
         &self,
         place: usize,
         row: Option<&StoredRow>,
-        entry: &Entry,
         (now, options): (EventTime, VectorOptions),
         vector: &mut FeatureVector,
     ) -> Result<()> {
@@ -158,7 +157,9 @@ impl Vectors {
             }
         }
         if presence != Presence::Present {
-            self.stand_in(place, entry, vector);
+            for at in &group.places {
+                vector.values[*at] = self.plan.defaults[*at].clone();
+            }
         }
         vector.groups.push(GroupPresence {
             group: definition.id().clone(),
@@ -177,23 +178,15 @@ impl Vectors {
         Ok(values)
     }
 
-    /// What a vector holds of a row that is not there: defaults, and the key of the left group, which the
-    /// caller knows. A joined row that is missing has no key in training data either.
-    fn stand_in(&self, place: usize, entry: &Entry, vector: &mut FeatureVector) {
-        let group = &self.plan.groups[place];
-        for ((at, key_part), feature) in
-            group.places.iter().zip(&group.key_parts).zip(&group.wanted)
-        {
-            let key_part = key_part.filter(|_| place == 0);
-            let known = key_part.and_then(|part| entry.get(&group.key_names[part]));
-            let known = known.and_then(|value| {
-                value
-                    .clone()
-                    .coerced_to(feature.name.as_str(), &feature.r#type)
-                    .ok()
-            });
-            vector.values[*at] = known.unwrap_or_else(|| self.plan.defaults[*at].clone());
+    /// Puts the keys that the caller named where the left group's row has values of its own, or is missing.
+    fn name_keys(&self, entry: &Entry, vector: &mut FeatureVector) -> Result<()> {
+        for place in &self.plan.from_entry {
+            let (name, wanted) = &self.plan.features[*place];
+            if let Some(value) = entry.get(name) {
+                vector.values[*place] = value.clone().coerced_to(name, wanted)?;
+            }
         }
+        Ok(())
     }
 
     /// Puts the features that the caller passed over those from the stores.
@@ -284,15 +277,10 @@ impl VectorReader for Vectors {
                 groups: Vec::with_capacity(groups.len()),
             };
             for (place, found) in rows.iter().enumerate() {
-                self.fill(
-                    place,
-                    found[index].as_ref(),
-                    entry,
-                    (now, options),
-                    &mut vector,
-                )
-                .await?;
+                self.fill(place, found[index].as_ref(), (now, options), &mut vector)
+                    .await?;
             }
+            self.name_keys(entry, &mut vector)?;
             if let Some(passed) = passed.get(index) {
                 self.override_with(passed, &mut vector)?;
             }

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use twinfold_client::{Error, Result};
+use twinfold_model::Error as ModelError;
 
 /// Increases when an older version of the software could not read the folder.
 const FORMAT: u32 = 1;
@@ -24,6 +25,7 @@ impl Folder {
     pub fn open(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).map_err(|error| failed(root, error))?;
         let root = fs::canonicalize(root).map_err(|error| failed(root, error))?;
+        check_ours(&root)?;
         let lock_path = root.join(LOCK_FILE);
         let lock = File::create(&lock_path).map_err(|error| failed(&lock_path, error))?;
         match lock.try_lock() {
@@ -65,6 +67,26 @@ impl Folder {
 
     pub fn metadata_url(&self) -> String {
         format!("sqlite://{}", self.root.join("metadata.sqlite").display())
+    }
+}
+
+/// An empty folder, or one that a platform made: among the files of others ours would be lost.
+fn check_ours(root: &Path) -> Result<()> {
+    for entry in fs::read_dir(root).map_err(|error| failed(root, error))? {
+        let entry = entry.map_err(|error| failed(root, error))?;
+        if entry.file_name() == LOCK_FILE || entry.file_name() == FORMAT_FILE {
+            return Ok(());
+        }
+    }
+    let mut entries = fs::read_dir(root).map_err(|error| failed(root, error))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(Error::Invalid(ModelError::InvalidConfig {
+            reason: format!(
+                "{} has files of others, wanted an empty folder or one of a platform",
+                root.display()
+            ),
+        })),
     }
 }
 

@@ -234,10 +234,10 @@ impl Registry {
         Ok(record)
     }
 
-    /// Announces a change and wakes the loop.
+    /// Announces a change and wakes the loop, which must not drop what others do not know to be going.
     pub(crate) async fn changed(&self) {
-        self.inner.work.notify_one();
         self.announce().await;
+        self.inner.work.notify_one();
     }
 
     /// `None` when someone else changed the group since `revision`.

@@ -170,7 +170,7 @@ fn delta_type(r#type: &FeatureType) -> Result<DataType, Reason> {
         FeatureType::Date => DataType::DATE,
         FeatureType::Timestamp => DataType::TIMESTAMP,
         FeatureType::Array(item) => ArrayType::new(delta_type(item)?, true).into(),
-        FeatureType::Embedding(_) => ArrayType::new(DataType::FLOAT, false).into(),
+        FeatureType::Embedding(_) => ArrayType::new(DataType::FLOAT, true).into(),
         FeatureType::Map(value) => MapType::new(DataType::STRING, delta_type(value)?, true).into(),
         FeatureType::Struct(fields) => {
             let fields = fields

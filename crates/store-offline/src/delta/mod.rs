@@ -5,6 +5,7 @@ mod bounds;
 mod columns;
 mod commit_info;
 mod data_file;
+mod embeddings;
 mod folder;
 mod history;
 mod lifecycle;

@@ -12,28 +12,35 @@ use datafusion::physical_plan::ExecutionPlan;
 use deltalake_core::DeltaTable;
 use deltalake_core::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
 
+use super::embeddings::{to_embeddings, with_lists};
+
 /// Reads in the canonical schema. Filters skip files by the bounds in the log and row groups by those
 /// in the files; DataFusion filters the rest.
 #[derive(Debug)]
 pub(super) struct FrozenTable {
     table: DeltaTable,
     scan: DeltaScanNext,
+    schema: SchemaRef,
 }
 
 impl FrozenTable {
     pub(super) fn new(table: DeltaTable, schema: SchemaRef) -> Result<Self> {
-        let mut config = DeltaScanConfig::new().with_schema(schema);
+        let mut config = DeltaScanConfig::new().with_schema(with_lists(&schema));
         // Columns are strings and bytes in the canonical schema, not views of them.
         config.schema_force_view_types = false;
         let scan = DeltaScanNext::new(table.snapshot()?.snapshot().clone(), config)?;
-        Ok(Self { table, scan })
+        Ok(Self {
+            table,
+            scan,
+            schema,
+        })
     }
 }
 
 #[async_trait]
 impl TableProvider for FrozenTable {
     fn schema(&self) -> SchemaRef {
-        self.scan.schema()
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -56,6 +63,10 @@ impl TableProvider for FrozenTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // The session learns where the files are.
         self.table.update_datafusion_session(session)?;
-        self.scan.scan(session, projection, filters, limit).await
+        let plan = self.scan.scan(session, projection, filters, limit).await?;
+        match projection {
+            None => to_embeddings(plan, &self.schema),
+            Some(columns) => to_embeddings(plan, &self.schema.project(columns)?),
+        }
     }
 }

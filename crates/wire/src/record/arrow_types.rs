@@ -42,8 +42,10 @@ pub(super) fn item_field(item: &FeatureType) -> FieldRef {
     Arc::new(Field::new("item", arrow_type_of(item), true))
 }
 
+/// No embedding has a null in it. Its items are nullable all the same, because a null embedding has
+/// items too, and what reads and joins tables leaves nulls in those.
 pub(super) fn embedding_item_field() -> FieldRef {
-    Arc::new(Field::new("item", DataType::Float32, false))
+    Arc::new(Field::new("item", DataType::Float32, true))
 }
 
 /// The fields of one entry of a map: `keys` and `values`.

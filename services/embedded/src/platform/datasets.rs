@@ -3,16 +3,17 @@
 use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tracing::warn;
 use twinfold_client::{BatchStream, DatasetCheck, Error, Result};
 use twinfold_model::{DatasetSpec, PinnedTable, ProjectName, TrainingDataset};
 use twinfold_registry::Registry;
 use twinfold_service_kit::TaskGroup;
 use twinfold_training::{
-    Rows, Source, WHOLE_SPLIT, digest_files, digest_rows, read_dataset, sweep_unfinished,
-    write_dataset,
+    Source, WHOLE_SPLIT, digest_files, digest_rows, read_dataset, sweep_unfinished, write_dataset,
 };
 
 use super::EmbeddedPlatform;
@@ -123,13 +124,17 @@ impl EmbeddedPlatform {
                 .collect(),
         };
         let folder = self.dataset_folder(&dataset);
-        let open =
-            |split: &String| read_dataset(&folder, dataset.spec.format, split, &dataset.features);
-        let parts = splits
-            .iter()
-            .map(open)
-            .collect::<twinfold_training::Result<Vec<Rows>>>();
-        let mut parts = parts.map_err(training_failed)?.into_iter().map(into_stream);
+        let open = |split: &String| {
+            let rows = read_dataset(&folder, dataset.spec.format, split, &dataset.features);
+            let wanted = dataset.rows.get(split).copied().unwrap_or_default();
+            Ok(checked(
+                into_stream(rows.map_err(training_failed)?),
+                wanted,
+                folder.join(split),
+            ))
+        };
+        let parts = splits.iter().map(open).collect::<Result<Vec<_>>>()?;
+        let mut parts = parts.into_iter();
         let Some(mut all) = parts.next() else {
             return Err(Error::Internal("a dataset without splits".to_owned()));
         };
@@ -240,5 +245,34 @@ async fn remove_folder(folder: &Path) -> std::io::Result<()> {
     match tokio::fs::remove_dir_all(folder).await {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+/// The rows of a split, and an error behind them when they are not as many as were written.
+fn checked(stream: BatchStream, wanted: u64, folder: PathBuf) -> BatchStream {
+    let seen = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&seen);
+    let counted = stream.batches.inspect_ok(move |batch| {
+        counter.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+    });
+    let verdict = futures::stream::once(async move {
+        let found = seen.load(Ordering::Relaxed);
+        let reason = format!(
+            "{} has {found} rows, wanted {wanted}: its files are not those that were written",
+            folder.display()
+        );
+        (found != wanted).then(|| {
+            Err(Error::dependency(
+                "training dataset",
+                false,
+                std::io::Error::other(reason),
+            ))
+        })
+    });
+    BatchStream {
+        schema: stream.schema,
+        batches: counted
+            .chain(verdict.filter_map(std::future::ready))
+            .boxed(),
     }
 }

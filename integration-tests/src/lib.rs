@@ -4,6 +4,8 @@
 
 mod deployment;
 mod look;
+mod processes;
 
-pub use deployment::Deployment;
+pub use deployment::{Deployment, real_engines};
 pub use look::{WAIT_MAX, column_i64, history, insert_and_wait, latest, read_all};
+pub use processes::{Client, Processes, ServiceProcess};

@@ -2,12 +2,16 @@
 //!
 //! [`Platform`] is everything the SDK does; embedded and remote platforms implement it and nothing
 //! else differs. [`Definitions`] is the little that consumers and readers need of the registry.
-//! [`Writer`] encodes rows and appends them to the topic; it knows no service.
+//! [`Writer`] encodes rows and appends them to the topic; it knows no service. [`remote`] is all of it over
+//! HTTP.
 
+mod bodies;
 mod definitions;
 mod error;
+mod error_body;
 mod platform;
 mod receipt;
+pub mod remote;
 mod writer;
 
 pub use definitions::{Definitions, GroupDefinition, WriterSchema};
@@ -15,6 +19,7 @@ pub use error::{Error, Fault, Result};
 pub use platform::{
     BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
+    check_passed,
 };
 pub use receipt::{Receipt, WaitTarget, new_ingestion_id};
 pub use writer::{OnProgress, Writer};

@@ -90,32 +90,44 @@ impl Writer {
     ) -> Result<Receipt> {
         let group = &definition.group;
         let topic = &definition.resource;
-        let mut slices = SliceEncoder::new(definition, headers.clone())?;
+        let mut encoder = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
-        for batch in batches {
-            for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
-                let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));
-                let encoding = tokio::task::spawn_blocking(move || {
-                    let appends = slices.encode(&slice);
-                    (slices, appends)
-                });
-                let (slices_back, appends) = encoding.await.map_err(thread_failed)?;
-                slices = slices_back;
-                let appends = appends?;
-                let appended = self
-                    .topics
-                    .append(topic, appends)
-                    .await
-                    .map_err(log_failed)?;
-                for block in appended {
-                    receipt.note(block.partition, block.first, block.count);
-                }
-                on_progress(receipt.rows);
-            }
+        let mut encoded = Vec::new();
+        // The log takes one slice in while the next is encoded; a second one on its way could overtake.
+        for slice in batches.iter().flat_map(slices) {
+            let encoding = tokio::task::spawn_blocking(move || {
+                let appends = encoder.encode(&slice);
+                (encoder, appends)
+            });
+            let appending = self.append_blocks(topic, encoded, &mut receipt);
+            let (encoding, appending) = tokio::join!(encoding, appending);
+            appending?;
+            on_progress(receipt.rows);
+            let (encoder_back, appends) = encoding.map_err(thread_failed)?;
+            encoder = encoder_back;
+            encoded = appends?;
         }
+        self.append_blocks(topic, encoded, &mut receipt).await?;
+        on_progress(receipt.rows);
         self.topics.sync(topic).await.map_err(log_failed)?;
         Ok(receipt)
+    }
+
+    async fn append_blocks(
+        &self,
+        topic: &str,
+        blocks: Vec<Append>,
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let appended = self.topics.append(topic, blocks).await;
+        for block in &appended.map_err(log_failed)? {
+            receipt.note(block);
+        }
+        Ok(())
     }
 }
 
@@ -148,6 +160,11 @@ async fn check(
 
 fn thread_failed(error: tokio::task::JoinError) -> Error {
     Error::Internal(format!("a thread of an insert ended early: {error}"))
+}
+
+fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    let firsts = (0..batch.num_rows()).step_by(SLICE_ROWS_MAX);
+    firsts.map(|first| batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first)))
 }
 
 /// Turns slices of rows into blocks per partition.

@@ -123,14 +123,14 @@ impl Admission {
             admitted.bytes += record.value.len();
             let key_start = keys.len();
             match self.check(&batch, record, keys) {
-                Ok((schema, event_time)) => {
+                Ok((schema, operation, event_time)) => {
                     key_ends.push(keys.len());
                     admitted.rows.push(Row {
                         partition: batch.partition,
                         key: Bytes::new(),
                         version: RowVersion {
                             event_time,
-                            operation: batch.headers.operation,
+                            operation,
                             offset: record.offset,
                         },
                         schema,
@@ -152,15 +152,16 @@ impl Admission {
         batch: &RecordBatch,
         record: &Record,
         keys: &mut Vec<u8>,
-    ) -> Result<(SchemaId, EventTime), Defect> {
+    ) -> Result<(SchemaId, Operation, EventTime), Defect> {
+        let headers = batch.headers.as_ref().map_err(Defect::clone)?;
         let (schema, body) = record::parse_frame(&record.value)?;
         let inspector = match self.checks.get(&schema) {
             Some(Check::Inspect(inspector)) => inspector,
             Some(Check::Refuse(defect)) => return Err(defect.clone()),
             None => return Err(Defect::UnknownSchema { id: schema.0 }),
         };
-        let told = batch.headers.event_time.unwrap_or(batch.appended_at);
-        let event_time = match batch.headers.operation {
+        let told = headers.event_time.unwrap_or(batch.appended_at);
+        let event_time = match headers.operation {
             Operation::Upsert => inspector.inspect(body, keys)?.unwrap_or(told),
             Operation::Delete => {
                 inspector.inspect_key(body, keys)?;
@@ -175,7 +176,7 @@ impl Admission {
                 skew_us_max: i64::try_from(self.future_skew_max.as_micros()).unwrap_or(i64::MAX),
             });
         }
-        Ok((schema, event_time))
+        Ok((schema, headers.operation, event_time))
     }
 
     fn dead_letter(
@@ -185,9 +186,16 @@ impl Admission {
         defect: &Defect,
         now: EventTime,
     ) -> QuarantinedRecord {
-        let mut headers = batch.headers.clone();
-        // Replayed later, the record must not become newer than it is.
-        headers.event_time.get_or_insert(batch.appended_at);
+        // Headers that could not be read are not kept: what they wanted is not to be guessed at.
+        let headers = batch.headers.as_ref().map_or_else(
+            |_| Vec::new(),
+            |headers| {
+                let mut headers = headers.clone();
+                // Replayed later, the record must not become newer than it is.
+                headers.event_time.get_or_insert(batch.appended_at);
+                headers.encode().to_vec()
+            },
+        );
         QuarantinedRecord {
             group: self.group.id().clone(),
             position: Position {
@@ -196,7 +204,7 @@ impl Admission {
             },
             key: record.key.to_vec(),
             value: record.value.to_vec(),
-            headers: headers.encode().to_vec(),
+            headers,
             code: defect.code().to_owned(),
             reason: defect.to_string(),
             quarantined_at: now,

@@ -125,6 +125,9 @@ impl Run<'_> {
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
                 self.write(shutdown).await?;
                 self.commit().await?;
+                // From here on another member counts for them.
+                self.written.forget(&partitions);
+                self.committed.forget(&partitions);
             }
             Event::Records(batches) => self.take_in(batches, shutdown).await?,
             Event::Idle => {}

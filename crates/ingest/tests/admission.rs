@@ -51,11 +51,11 @@ fn batch(
         partition: PartitionId(0),
         first: Offset(first),
         appended_at: NOW,
-        headers: Headers {
+        headers: Ok(Headers {
             operation,
             ingestion_id: None,
             event_time,
-        },
+        }),
         records: values.iter().enumerate().map(record).collect(),
     }
 }

@@ -4,8 +4,12 @@
 //! are looked up, and numbers every change. It enforces uniqueness and state transitions; what the
 //! definitions mean is the registry's business. The entry type is [`MetadataStore`], opened by [`open`].
 
+mod columns;
 pub mod conformance;
 mod error;
+mod migrations;
+mod postgres;
+mod preconditions;
 mod sqlite;
 
 use std::fmt::Debug;
@@ -18,14 +22,17 @@ use twinfold_model::{
 };
 
 pub use error::{Error, Result};
+pub use postgres::PostgresMetadata;
 pub use sqlite::SqliteMetadata;
 
-/// Opens the backend that `url` names and migrates it: `sqlite:///file`.
+/// Opens the backend that `url` names and migrates it: `sqlite:///file`, or
+/// `postgres://user@host:port/database`, where `?options=-c%20search_path%3Dname` chooses a schema.
 pub async fn open(url: &str) -> Result<Arc<dyn MetadataStore>> {
     match url.split_once("://") {
         Some(("sqlite", path)) => Ok(Arc::new(SqliteMetadata::open(path.as_ref()).await?)),
-        _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresMetadata::open(url).await?)),
+        other => Err(Error::UnsupportedUrl {
+            scheme: other.map_or("", |(scheme, _)| scheme).to_owned(),
         }),
     }
 }
@@ -196,7 +203,8 @@ pub trait Quarantine: Send + Sync {
 ///
 /// Guarantees owed by every backend: each method is one transaction, serializable with the others;
 /// what it returned is durable; every change of a definition or of a state is in the change feed in
-/// the same transaction.
+/// the same transaction. What is stored comes back as it was, but for a NUL in a reason: not every
+/// database has one in its text, so it comes back as U+FFFD.
 #[async_trait]
 pub trait MetadataStore:
     FeatureGroups + FeatureViews + TrainingDatasets + Quarantine + Debug + Send + Sync

@@ -4,7 +4,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("offline store url `{found}` is not supported: wanted file:///folder")]
+    #[error("offline store url `{found}` is not supported: wanted file:///folder or s3://bucket/prefix")]
     UnsupportedUrl { found: String },
     #[error(
         "history table name `{found}` is not valid: wanted letters, digits, `_`, `-` and `.`, not starting with `.`"
@@ -44,6 +44,10 @@ pub enum Error {
         table: String,
         source: deltalake_core::DeltaTableError,
     },
+    #[error("offline store setting: found `{found}`, wanted {wanted}")]
+    InvalidSetting { found: String, wanted: &'static str },
+    #[error("bucket: {0}")]
+    Bucket(#[from] object_store::Error),
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
@@ -62,8 +66,10 @@ impl Error {
             | Self::Delta { .. }
             | Self::DataFusion(_)
             | Self::Parquet(_)
+            | Self::Bucket(_)
             | Self::Io(_) => true,
             Self::UnsupportedUrl { .. }
+            | Self::InvalidSetting { .. }
             | Self::InvalidTableName { .. }
             | Self::UnknownTable { .. }
             | Self::UnknownCommit { .. }

@@ -17,13 +17,15 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use twinfold_model::{AsOf, Commit, Positions};
 
-pub use delta::DeltaStore;
+pub use delta::{DeltaStore, S3Credentials, S3Options};
 pub use error::{Error, Result};
 
-/// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder.
+/// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder,
+/// `s3://bucket/prefix` for those in a bucket (see [`S3Options`]).
 pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(DeltaStore::open(path.as_ref()).await?)),
+        Some(("s3", _)) => Ok(Arc::new(DeltaStore::in_bucket(&S3Options::parse(url)?)?)),
         _ => Err(Error::UnsupportedUrl {
             found: url.to_owned(),
         }),

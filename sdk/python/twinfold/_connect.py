@@ -20,17 +20,22 @@ def connect(url: str | os.PathLike[str]) -> FeatureStore:
         ``file:///path`` or a plain path: the platform runs inside this process and keeps everything
         in that folder, which is made when it is not there. One process at a time may have it open.
 
+        ``http://host:port``: the platform that ``twinfold up`` or a deployment runs there, for many
+        at a time. Closing the store ends this connection only.
+
     Returns
     -------
     FeatureStore
-        Use it as a context manager, or call its ``close``.
+        The same for every kind of address. Use it as a context manager, or call its ``close``.
 
     Raises
     ------
     LockedError
         When another process has the folder open.
+    StoreError
+        When nobody answers at the address.
     NotAvailableError
-        For addresses of a deployment, which this version cannot talk to yet.
+        For ``https``, which this version does not speak.
 
     Examples
     --------
@@ -42,10 +47,21 @@ def connect(url: str | os.PathLike[str]) -> FeatureStore:
     >>> twinfold.connect("https://features.example.com")
     Traceback (most recent call last):
         ...
-    twinfold.exceptions.NotAvailableError: https://features.example.com: connecting to a ...
+    twinfold.exceptions.NotAvailableError: https://features.example.com: this version speaks no ...
     """
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
+        return FeatureStore._opened(_remote(url), url)
     path = _folder(url)
     return FeatureStore._opened(_core.open_embedded(path), path)
+
+
+def _remote(url: str) -> _core.Platform:
+    if url.startswith("https://"):
+        raise NotAvailableError(
+            f"{url}: this version speaks no TLS; wanted http://, for instance of a proxy on this "
+            "machine that does"
+        )
+    return _core.open_remote(url)
 
 
 def _folder(url: str | os.PathLike[str]) -> Path:
@@ -56,13 +72,8 @@ def _folder(url: str | os.PathLike[str]) -> Path:
             raise InvalidDefinitionError(f"wanted a folder or a file:/// address, found {url!r}")
         return Path(url).expanduser().absolute()
     parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        raise NotAvailableError(
-            f"{url}: connecting to a deployment is not available in this version; "
-            "give a folder or a file:/// address"
-        )
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
         raise InvalidDefinitionError(
-            f"wanted a folder or file:/// with an absolute path, found {url}"
+            f"wanted a folder, file:/// with an absolute path or http://host:port, found {url}"
         )
     return Path(unquote(parts.path))

@@ -1,8 +1,9 @@
-//! Reads from the online store: feature vectors through plans made once, and whole tables.
+//! Reads from the online store, and any platform over HTTP.
 //!
-//! Knows no transport: whoever serves vectors over a protocol calls [`Vectors`] here. The entry types
-//! are [`Vectors`] and [`scan`].
+//! [`Vectors`] are feature vectors through plans made once, [`scan`] is whole tables; both know no
+//! transport. [`http`] serves a platform, whichever it is, and knows no store.
 
+pub mod http;
 mod plan;
 mod scan;
 mod vectors;

@@ -52,15 +52,23 @@ pub fn registry_failed(error: twinfold_registry::Error) -> Error {
     let retry = error.retry();
     match error {
         Registry::Invalid(error) => Error::Invalid(error),
-        Registry::NotFound { what, name, hint } => Error::NotFound { what, name, hint },
-        Registry::AlreadyExists { what, name, hint } => Error::AlreadyExists { what, name, hint },
+        Registry::NotFound { what, name, hint } => Error::NotFound {
+            what: what.into(),
+            name,
+            hint,
+        },
+        Registry::AlreadyExists { what, name, hint } => Error::AlreadyExists {
+            what: what.into(),
+            name,
+            hint,
+        },
         Registry::InUse { group, users } => Error::InUse {
-            what: "feature group",
+            what: "feature group".into(),
             name: group.to_string(),
             reason: format!("it is used by {}", users.join(", ")),
         },
         Registry::DefinitionDiffers { group, difference } => Error::AlreadyExists {
-            what: "feature group",
+            what: "feature group".into(),
             name: group.to_string(),
             hint: format!(" with another definition: {difference}"),
         },
@@ -75,7 +83,7 @@ pub fn registry_failed(error: twinfold_registry::Error) -> Error {
         Registry::Topic(error) => topic_failed(error),
         Registry::Online(error) => online_failed(error),
         other => Error::Dependency {
-            what: "registry",
+            what: "registry".into(),
             retry,
             source: Box::new(other),
         },

@@ -2,13 +2,14 @@
 //!
 //! Opens the embedded backend of every store below one folder, starts the registry's reconcile loop
 //! and both materializers, and implements [`Platform`] by calling their libraries. It takes no decision
-//! that a deployment lacks. The entry point is [`open`].
+//! that a deployment lacks. The entry point is [`open`]; [`Server`] puts what it opened behind an address.
 
 mod config;
 mod definitions;
 mod failure;
 mod folder;
 mod platform;
+mod server;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use twinfold_client::{Error, Platform, Result};
 use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
 
-pub use config::{Config, DEFAULT_TOML};
+pub use config::{Config, DEFAULT_TOML, StoresConfig};
+pub use server::Server;
 
 use platform::EmbeddedPlatform;
 

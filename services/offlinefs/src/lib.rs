@@ -6,6 +6,7 @@
 
 mod append;
 mod history;
+pub mod service;
 mod upkeep;
 
 pub use append::OfflineSinks;

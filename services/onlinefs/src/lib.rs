@@ -3,6 +3,7 @@
 //! Stateless: what it knows it reads from the topic, the registry and the store. The entry type is
 //! [`OnlineSinks`], which an [`ingest::Supervisor`](twinfold_ingest::Supervisor) drives.
 
+pub mod service;
 mod upsert;
 
 pub use upsert::OnlineSinks;

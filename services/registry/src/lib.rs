@@ -10,10 +10,12 @@ mod difference;
 mod error;
 mod feature_groups;
 mod feature_views;
+pub mod http;
 mod quarantine;
 mod query_check;
 mod reconcile;
 mod schemas;
+pub mod service;
 mod suggestion;
 mod training_datasets;
 
@@ -23,10 +25,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use twinfold_model::EventTime;
 use twinfold_service_kit::Clock;
-use twinfold_store_metadata::MetadataStore;
+use twinfold_store_metadata::{GroupRecord, MetadataStore};
 use twinfold_store_offline::OfflineStore;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
+use twinfold_wire::rest::GroupRecordBody;
 
 pub use controller::Pass;
 pub use error::{Error, Result};
@@ -120,5 +123,16 @@ impl Registry {
 
     fn now(&self) -> EventTime {
         EventTime::from_micros(self.inner.clock.now_us())
+    }
+}
+
+fn record_body(record: &GroupRecord) -> GroupRecordBody {
+    GroupRecordBody {
+        group: (&record.group).into(),
+        state: (&record.state).into(),
+        resource: record.resource.clone(),
+        schema: record.schema.0,
+        revision: record.revision,
+        created_at_us: record.created_at.micros(),
     }
 }

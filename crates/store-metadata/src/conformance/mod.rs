@@ -31,8 +31,11 @@ macro_rules! metadata_conformance {
             a_group_is_created_once_among_racers,
             the_definition_of_a_revision_is_replaced_once,
             a_schema_text_has_one_id_within_its_group,
+            a_schema_text_may_be_long,
+            groups_are_listed_by_id,
             schema_ids_and_resource_names_are_not_reused,
             states_move_only_where_they_may,
+            a_reason_may_hold_any_character,
             a_feature_view_is_stored_as_it_is,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
@@ -141,6 +144,41 @@ pub async fn a_schema_text_has_one_id_within_its_group(place: &dyn Place) {
     );
 }
 
+pub async fn a_schema_text_may_be_long(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    // Too random to be compressed to what an entry of an index can hold.
+    let noise = (1..20_000_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let text: String = noise.map(|number| format!("{number:x}")).collect();
+    let first = store
+        .update_group(&record.group, &text, record.revision)
+        .await
+        .expect("current");
+    let again = store
+        .update_group(&record.group, &text, first.revision)
+        .await
+        .expect("current");
+    assert_eq!(first.schema, again.schema);
+    let stored = store.schema(first.schema).await.expect("readable");
+    assert!(stored.expect("there").avro_json == text);
+}
+
+pub async fn groups_are_listed_by_id(place: &dyn Place) {
+    let store = place.open().await;
+    // Languages have other orders than bytes have.
+    for name in ["ab", "a_b", "a1", "b"] {
+        create(&store, name).await;
+    }
+    let listed = store.groups(None).await.expect("readable");
+    let ids: Vec<&str> = listed.iter().map(|r| r.group.id().name.as_str()).collect();
+    assert_eq!(ids, ["a1", "a_b", "ab", "b"]);
+    let of_project = store.groups(Some(&project())).await.expect("readable");
+    assert_eq!(of_project, listed);
+    let elsewhere = view("elsewhere", 1).id.project;
+    let of_another = store.groups(Some(&elsewhere)).await.expect("readable");
+    assert_eq!(of_another, []);
+}
+
 pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
     let mut seen = BTreeSet::new();
     let mut resources = BTreeSet::new();
@@ -223,6 +261,30 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
     assert_eq!(store.group(id).await.expect("readable"), None);
     let again = store.remove_group(id).await;
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
+}
+
+pub async fn a_reason_may_hold_any_character(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let reason = "found `\u{1}\0\u{1f980}`".to_owned();
+    let wanted = "found `\u{1}\u{fffd}\u{1f980}`".to_owned();
+
+    let odd = QuarantinedRecord {
+        reason: reason.clone(),
+        ..quarantined(id, 0, 7)
+    };
+    store.quarantine(&[odd]).await.expect("group exists");
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(open[0].reason, wanted);
+
+    let failed = ResourceState::Failed { reason };
+    store
+        .set_group_state(id, &failed, record.revision)
+        .await
+        .expect("allowed");
+    let stored = store.group(id).await.expect("readable").expect("there");
+    assert_eq!(stored.state, ResourceState::Failed { reason: wanted });
 }
 
 pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {

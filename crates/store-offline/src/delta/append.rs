@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use deltalake_core::checkpoints::create_checkpoint;
-use deltalake_core::kernel::transaction::{CommitData, TransactionError};
+use deltalake_core::kernel::transaction::CommitData;
 use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::logstore::{CommitOrBytes, LogStore};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -12,7 +13,7 @@ use tokio::sync::OnceCell;
 use twinfold_model::{Commit, Positions};
 use uuid::Uuid;
 
-use super::data_file::{DataFile, DataFiles, delete_orphan};
+use super::data_file::{DataFile, DataFiles};
 use super::table::{Head, Table};
 use super::{blocking, columns, commit_info, now};
 use crate::{AppendRequest, Error, Result};
@@ -34,7 +35,8 @@ impl Table {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|reason| self.mismatch(reason))?;
 
-        let mut writer = DataFiles::new(self.folder.clone(), head.schema.clone());
+        let drafts = self.place.drafts()?;
+        let mut writer = DataFiles::new(drafts.folder.clone(), head.schema.clone());
         let files = blocking(move || {
             for batch in batches {
                 writer.write(&batch)?;
@@ -42,6 +44,7 @@ impl Table {
             writer.finish()
         })
         .await?;
+        self.place.publish(&drafts, &files).await?;
 
         let mut commit = self.next_commit(&head);
         commit.positions.merge(&request.positions);
@@ -84,22 +87,23 @@ impl Table {
         let bytes = data
             .get_bytes()
             .map_err(|error| self.delta_error(error.into()))?;
-        let bytes = CommitOrBytes::LogBytes(bytes);
+        let entry = CommitOrBytes::LogBytes(bytes.clone());
         let written = self
             .log
-            .write_commit_entry(commit.id, bytes, Uuid::new_v4());
+            .write_commit_entry(commit.id, entry, Uuid::new_v4());
         if let Err(error) = written.await {
-            self.forget_head();
-            let is_ours_missing = match error {
-                TransactionError::VersionAlreadyExists(_) => true,
-                _ => matches!(self.has_commit(commit.id).await, Ok(false)),
-            };
-            if is_ours_missing {
-                for file in files {
-                    delete_orphan(&self.folder.join(&file.name));
+            match self.outcome(commit.id, &bytes).await {
+                Outcome::Written => {}
+                Outcome::Missing => {
+                    self.forget_head();
+                    self.place.delete_orphans(files).await;
+                    return Err(self.delta_error(error.into()));
+                }
+                Outcome::Unknown => {
+                    self.forget_head();
+                    return Err(self.delta_error(error.into()));
                 }
             }
-            return Err(self.delta_error(error.into()));
         }
         self.advance(Arc::new(Head {
             commit: commit.id,
@@ -111,6 +115,16 @@ impl Table {
         }))
         .await;
         Ok(())
+    }
+
+    /// Whether a commit that failed is there all the same: an answer can be lost, and a request that was
+    /// tried again finds its own first attempt in the way. No two commits have the same bytes.
+    async fn outcome(&self, commit: u64, bytes: &Bytes) -> Outcome {
+        match self.log.read_commit_entry(commit).await {
+            Ok(Some(found)) if found == *bytes => Outcome::Written,
+            Ok(_) => Outcome::Missing,
+            Err(_) => Outcome::Unknown,
+        }
     }
 
     /// Makes a commit of this process the head.
@@ -151,6 +165,13 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// What is known of a commit whose write has failed.
+enum Outcome {
+    Written,
+    Missing,
+    Unknown,
 }
 
 pub(super) fn commit_data(

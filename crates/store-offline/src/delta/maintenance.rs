@@ -1,8 +1,7 @@
 //! Keeping a table's folder tidy: few large files, none that nobody needs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -14,7 +13,8 @@ use futures::TryStreamExt;
 use twinfold_model::EventTime;
 
 use super::append::{added, commit_data};
-use super::data_file::{DataFile, DataFiles, delete_orphan, read};
+use super::data_file::{DataFile, DataFiles, read};
+use super::place::{Found, Place};
 use super::table::{Head, Pinned, Table};
 use super::{blocking, columns, now};
 use crate::{Error, Result};
@@ -39,12 +39,15 @@ impl Table {
         let taken_out: Vec<Action> = taken_out
             .map(|file| Action::Remove(file.remove_action(false)))
             .collect();
-        let paths = groups.iter().map(|group| {
-            let paths = group.iter().map(|file| self.folder.join(&*file.path()));
-            paths.collect()
-        });
-        let paths: Vec<Vec<PathBuf>> = paths.collect();
-        let (folder, schema) = (self.folder.clone(), head.schema.clone());
+        let names = groups.iter().flatten().map(|file| file.path().into_owned());
+        let names: Vec<String> = names.collect();
+        let drafts = self.place.drafts()?;
+        let mut fetched = self.place.fetch(&drafts, &names).await?.into_iter();
+        let paths: Vec<Vec<PathBuf>> = groups
+            .iter()
+            .map(|group| fetched.by_ref().take(group.len()).collect())
+            .collect();
+        let (folder, schema) = (drafts.folder.clone(), head.schema.clone());
         let waiting = Arc::new(());
         let is_waited_for = Arc::downgrade(&waiting);
         let merge = move || {
@@ -57,6 +60,12 @@ impl Table {
         };
         let files = blocking(merge).await?;
         drop(waiting);
+        self.place.publish(&drafts, &files).await?;
+        let marked = self.place.mark_taken_out(&names, system_time(now())).await;
+        if let Err(error) = marked {
+            self.place.delete_orphans(&files).await;
+            return Err(error);
+        }
 
         let mut commit = self.next_commit(&head);
         commit.bytes = files.iter().map(|file| file.bytes).sum();
@@ -87,12 +96,8 @@ impl Table {
         let _writing = self.writing.lock().await;
         let head = self.head().await?;
         needed.extend(file_names(self.state(&head).await?));
-        let folder = self.folder.clone();
-        let delete = move || {
-            let is_needed = |name: &str| needed.contains(name) || pinned.contains(name);
-            delete_unneeded(&folder, is_needed, &removed, oldest_kept)
-        };
-        Ok(blocking(delete).await?)
+        let is_needed = |name: &str| needed.contains(name) || pinned.contains(name);
+        delete_unneeded(&self.place, is_needed, &removed, oldest_kept).await
     }
 
     async fn pinned_files(&self, head: &Head, wanted: &[u64]) -> Result<Arc<HashSet<String>>> {
@@ -140,7 +145,7 @@ impl Table {
     }
 }
 
-/// Writes one file for each group, and marks those that it is made of. When nobody waits for the outcome
+/// Writes one file for each group. When nobody waits for the outcome
 /// any more, it ends, and leaves nothing.
 fn merge(
     groups: &[Vec<PathBuf>],
@@ -161,9 +166,6 @@ fn merge(
             }
         }
         writer.cut()?;
-    }
-    for path in groups.iter().flatten() {
-        mark_taken_out(path, system_time(now()))?;
     }
     writer.finish()
 }
@@ -214,41 +216,31 @@ fn size(file: &LogicalFileView) -> u64 {
     u64::try_from(file.size()).unwrap_or_default()
 }
 
-/// Looks at data files only, and at none below the folder: everything else is not ours to delete.
-fn delete_unneeded(
-    folder: &Path,
+/// Deletes files that nothing needs and that nothing has needed for long enough.
+async fn delete_unneeded(
+    place: &Place,
     is_needed: impl Fn(&str) -> bool,
     removed: &HashMap<String, SystemTime>,
     oldest_kept: SystemTime,
-) -> std::io::Result<u64> {
+) -> Result<u64> {
     let mut deleted = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".parquet") || is_needed(&name) {
+    for Found { name, mut since } in place.data_files().await? {
+        if is_needed(&name) {
             continue;
         }
-        let mut unneeded_since = entry.metadata()?.modified()?;
-        if let Some(time) = removed.get(&name).filter(|time| **time > unneeded_since) {
-            unneeded_since = *time;
+        if let Some(time) = removed.get(&name).filter(|time| **time > since) {
+            since = *time;
             // Another engine took it out.
-            if let Err(error) = mark_taken_out(&entry.path(), *time) {
+            let marked = place.mark_taken_out(std::slice::from_ref(&name), *time);
+            if let Err(error) = marked.await {
                 tracing::warn!(name, %error, "a file that was taken out cannot be marked");
             }
         }
-        if unneeded_since <= oldest_kept && delete_orphan(&entry.path()) {
+        if since <= oldest_kept && place.delete_orphan(&name).await {
             deleted += 1;
         }
     }
     Ok(deleted)
-}
-
-/// Makes a file as old as its removal. It may stay for longer than the log remembers that, and the time
-/// when it was written would be too early.
-fn mark_taken_out(path: &Path, time: SystemTime) -> std::io::Result<()> {
-    let file = File::open(path)?;
-    file.set_modified(time)?;
-    file.sync_all()
 }
 
 fn system_time(time: EventTime) -> SystemTime {
@@ -260,8 +252,8 @@ fn system_time(time: EventTime) -> SystemTime {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_what_is_gone_counts_as_deleted() {
+    #[tokio::test]
+    async fn only_what_is_gone_counts_as_deleted() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["unneeded.parquet", "needed.parquet", "notes.txt"] {
             std::fs::write(folder.path().join(name), "rows").unwrap();
@@ -270,8 +262,9 @@ mod tests {
         std::fs::create_dir(folder.path().join("stays.parquet")).unwrap();
         let is_needed = |name: &str| name == "needed.parquet";
         let later = SystemTime::now() + Duration::from_secs(60);
-        let deleted = delete_unneeded(folder.path(), is_needed, &HashMap::new(), later).unwrap();
-        assert_eq!(deleted, 1);
+        let place = Place::Folder(folder.path().to_owned());
+        let deleted = delete_unneeded(&place, is_needed, &HashMap::new(), later).await;
+        assert_eq!(deleted.unwrap(), 1);
         let left = std::fs::read_dir(folder.path()).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         left.sort();

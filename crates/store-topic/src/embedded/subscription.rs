@@ -5,12 +5,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinfold_model::{Offset, PartitionId, Positions};
 
-use super::blocking;
 use super::group::MemberId;
 use super::partition::Partition;
 use super::reader::Cursor;
 use super::topic::Topic;
-use crate::{Error, Event, FetchLimits, RecordBatch, Result, Subscription};
+use crate::{Error, Event, FetchLimits, RecordBatch, Result, Subscription, blocking};
 
 pub(super) struct EmbeddedSubscription {
     topic: Arc<Topic>,

@@ -120,7 +120,10 @@ impl Ingestion for EmbeddedPlatform {
             after = Some(last.position);
             let chosen: Vec<QuarantinedRecord> = page
                 .into_iter()
-                .filter(|record| positions.is_empty() || positions.contains(&record.position))
+                .filter(|record| match positions {
+                    [] => Headers::decode(&record.headers).is_ok(),
+                    named => named.contains(&record.position),
+                })
                 // What this replay itself brought back is left for the next one.
                 .filter(|record| {
                     receipt
@@ -155,7 +158,7 @@ impl EmbeddedPlatform {
             return Ok(());
         }
         Err(Error::NotFound {
-            what: "ingestion",
+            what: "ingestion".into(),
             name: receipt.ingestion_id(),
             hint: format!(
                 "; feature group {} was deleted and created again since",
@@ -183,7 +186,7 @@ impl EmbeddedPlatform {
         let synced = self.topics.sync(topic).await;
         synced.map_err(topic_failed)?;
         for block in appended {
-            receipt.note(block.partition, block.first, block.count);
+            receipt.note(&block);
         }
         // Marked only after the log has them: a crash in between replays a record twice, which both
         // stores bear, instead of losing it.
@@ -249,11 +252,12 @@ fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
 
 /// The record as it was, under another ingestion id.
 fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Append> {
-    let headers = Headers::decode(&record.headers).map_err(|defect| {
-        Error::Internal(format!(
-            "headers of quarantined record {}: {defect}",
-            record.position
-        ))
+    // Not kept when they could not be read: whether it was a row or a delete is not known.
+    let headers = Headers::decode(&record.headers).map_err(|_| {
+        Error::Invalid(twinfold_model::Error::NotReplayable {
+            position: record.position.to_string(),
+            reason: record.reason.clone(),
+        })
     })?;
     Ok(Append {
         partition: record.position.partition,
@@ -288,7 +292,7 @@ fn timed_out(stores: &[(&'static str, &Statuses)], receipt: &Receipt, timeout: D
         ));
     }
     Error::Timeout {
-        action: "waiting for the stores",
+        action: "waiting for the stores".into(),
         seconds: timeout.as_secs_f64(),
         state: state.join(", "),
     }

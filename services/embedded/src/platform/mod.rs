@@ -71,15 +71,16 @@ impl EmbeddedPlatform {
         let Options { config, clock } = options;
         let project = ProjectName::new(config.platform.project.as_str())?;
         let folder = Folder::open(folder)?;
-        let metadata = twinfold_store_metadata::open(&folder.metadata_url()).await;
+        let stores = folder.stores(&config.stores);
+        let metadata = twinfold_store_metadata::open(&stores.metadata).await;
         let metadata = metadata.map_err(metadata_failed)?;
-        let topics = twinfold_store_topic::open(&folder.topic_url())
+        let topics = twinfold_store_topic::open(&stores.topic)
             .await
             .map_err(topic_failed)?;
-        let online = twinfold_store_online::open(&folder.online_url())
+        let online = twinfold_store_online::open(&stores.online)
             .await
             .map_err(online_failed)?;
-        let offline = twinfold_store_offline::open(&folder.offline_url())
+        let offline = twinfold_store_offline::open(&stores.offline)
             .await
             .map_err(offline_failed)?;
         let stores = Stores {

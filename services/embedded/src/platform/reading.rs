@@ -186,7 +186,7 @@ fn check_life(pin: &PinnedTable, definition: &GroupDefinition) -> Result<()> {
         return Ok(());
     }
     Err(Error::NotFound {
-        what: "history table",
+        what: "history table".into(),
         name: pin.resource.clone(),
         hint: format!(
             "; feature group `{}` was deleted and created again since, its history is `{}` now",

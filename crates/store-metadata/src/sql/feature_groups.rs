@@ -1,12 +1,12 @@
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 use twinfold_model::{
     EventTime, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, SchemaId,
 };
 use twinfold_wire::rest::FeatureGroupBody;
 
-use super::{SqliteMetadata, changes, from_json, integer, number, schemas, to_json};
+use super::{Connection, Row, Store, changes, schemas};
+use crate::columns::{from_json, integer, number, state, state_columns, to_json};
 use crate::{ChangeSubject, Error, FeatureGroups, GroupRecord, Result, SchemaRecord};
 
 const WHAT: &str = "feature group";
@@ -23,7 +23,7 @@ macro_rules! select_groups {
 }
 
 #[async_trait]
-impl FeatureGroups for SqliteMetadata {
+impl FeatureGroups for Store {
     async fn create_group(
         &self,
         group: &FeatureGroup,
@@ -43,19 +43,19 @@ impl FeatureGroups for SqliteMetadata {
         let row: i64 = sqlx::query_scalar(
             "INSERT INTO feature_groups
                  (project, name, version, body, state, resource, schema_id, revision, created_at_us)
-             VALUES (?, ?, ?, ?, 'creating', ?, 0, 1, ?) RETURNING id",
+             VALUES ($1, $2, $3, $4, 'creating', $5, 0, 1, $6) RETURNING id",
         )
         .bind(id.project.as_str())
         .bind(id.name.as_str())
-        .bind(id.version)
+        .bind(i64::from(id.version))
         .bind(to_json(&FeatureGroupBody::from(group)))
-        .bind(&resource)
+        .bind(resource.as_str())
         .bind(at.micros())
         .fetch_one(&mut *transaction)
         .await?;
         let schema = schemas::register(&mut transaction, row, avro_json).await?;
-        sqlx::query("UPDATE feature_groups SET schema_id = ? WHERE id = ?")
-            .bind(schema.0)
+        sqlx::query("UPDATE feature_groups SET schema_id = $1 WHERE id = $2")
+            .bind(i64::from(schema.0))
             .bind(row)
             .execute(&mut *transaction)
             .await?;
@@ -79,7 +79,7 @@ impl FeatureGroups for SqliteMetadata {
 
     async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>> {
         sqlx::query(select_groups!(
-            "WHERE ?1 IS NULL OR project = ?1 ORDER BY project, name, version"
+            "WHERE $1 IS NULL OR project = $1 ORDER BY project, name, version"
         ))
         .bind(project.map(ProjectName::as_str))
         .fetch_all(&mut *self.read().await?)
@@ -110,12 +110,13 @@ impl FeatureGroups for SqliteMetadata {
         let (state, reason) = state_columns(&record.state);
         sqlx::query(
             "UPDATE feature_groups
-             SET body = ?, state = ?, state_reason = ?, schema_id = ?, revision = ? WHERE id = ?",
+             SET body = $1, state = $2, state_reason = $3, schema_id = $4, revision = $5
+             WHERE id = $6",
         )
         .bind(to_json(&FeatureGroupBody::from(group)))
         .bind(state)
         .bind(reason)
-        .bind(schema.0)
+        .bind(i64::from(schema.0))
         .bind(integer("revision", record.revision)?)
         .bind(row)
         .execute(&mut *transaction)
@@ -140,7 +141,7 @@ impl FeatureGroups for SqliteMetadata {
         record.require_state("not deleting", |found| *found != ResourceState::Deleting)?;
         record.require_revision(revision)?;
         let (name, reason) = state_columns(state);
-        sqlx::query("UPDATE feature_groups SET state = ?, state_reason = ? WHERE id = ?")
+        sqlx::query("UPDATE feature_groups SET state = $1, state_reason = $2 WHERE id = $3")
             .bind(name)
             .bind(reason)
             .bind(row)
@@ -156,7 +157,7 @@ impl FeatureGroups for SqliteMetadata {
         let StoredGroup { row, record } = get(&mut transaction, id).await?;
         record.require_state("deleting", |state| *state == ResourceState::Deleting)?;
         // Schemas and quarantine go with it: ON DELETE CASCADE.
-        sqlx::query("DELETE FROM feature_groups WHERE id = ?")
+        sqlx::query("DELETE FROM feature_groups WHERE id = $1")
             .bind(row)
             .execute(&mut *transaction)
             .await?;
@@ -175,27 +176,28 @@ impl FeatureGroups for SqliteMetadata {
 }
 
 /// The row that `quarantine` and `schemas` refer to.
-pub(super) async fn row_of(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<i64> {
+pub(super) async fn row_of(connection: &mut Connection, id: &FeatureGroupId) -> Result<i64> {
     sqlx::query_scalar(
-        "SELECT id FROM feature_groups WHERE project = ? AND name = ? AND version = ?",
+        "SELECT id FROM feature_groups WHERE project = $1 AND name = $2 AND version = $3",
     )
     .bind(id.project.as_str())
     .bind(id.name.as_str())
-    .bind(id.version)
+    .bind(i64::from(id.version))
     .fetch_optional(connection)
     .await?
     .ok_or_else(|| not_found(id))
 }
 
 /// Counts one more creation of a group with this id, and says how many there were.
-async fn begin_life(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<u32> {
+async fn begin_life(connection: &mut Connection, id: &FeatureGroupId) -> Result<u32> {
     let lives = sqlx::query_scalar(
-        "INSERT INTO feature_group_lives (project, name, version, lives) VALUES (?, ?, ?, 1)
-         ON CONFLICT (project, name, version) DO UPDATE SET lives = lives + 1 RETURNING lives",
+        "INSERT INTO feature_group_lives (project, name, version, lives) VALUES ($1, $2, $3, 1)
+         ON CONFLICT (project, name, version)
+         DO UPDATE SET lives = feature_group_lives.lives + 1 RETURNING lives",
     )
     .bind(id.project.as_str())
     .bind(id.name.as_str())
-    .bind(id.version)
+    .bind(i64::from(id.version))
     .fetch_one(connection)
     .await?;
     number("lives of a feature group", lives)
@@ -206,16 +208,13 @@ struct StoredGroup {
     record: GroupRecord,
 }
 
-async fn find(
-    connection: &mut SqliteConnection,
-    id: &FeatureGroupId,
-) -> Result<Option<StoredGroup>> {
+async fn find(connection: &mut Connection, id: &FeatureGroupId) -> Result<Option<StoredGroup>> {
     sqlx::query(select_groups!(
-        "WHERE project = ? AND name = ? AND version = ?"
+        "WHERE project = $1 AND name = $2 AND version = $3"
     ))
     .bind(id.project.as_str())
     .bind(id.name.as_str())
-    .bind(id.version)
+    .bind(i64::from(id.version))
     .fetch_optional(connection)
     .await?
     .as_ref()
@@ -223,7 +222,7 @@ async fn find(
     .transpose()
 }
 
-async fn get(connection: &mut SqliteConnection, id: &FeatureGroupId) -> Result<StoredGroup> {
+async fn get(connection: &mut Connection, id: &FeatureGroupId) -> Result<StoredGroup> {
     find(connection, id).await?.ok_or_else(|| not_found(id))
 }
 
@@ -234,21 +233,12 @@ fn not_found(id: &FeatureGroupId) -> Error {
     }
 }
 
-fn decode(row: &SqliteRow) -> Result<StoredGroup> {
+fn decode(row: &Row) -> Result<StoredGroup> {
     let (project, name): (&str, &str) = (row.try_get("project")?, row.try_get("name")?);
     let version: i64 = row.try_get("version")?;
     let name = format!("{project}.{name}_{version}");
     let group: FeatureGroup = from_json::<FeatureGroupBody, _>(WHAT, &name, row.try_get("body")?)?;
-    let state = match row.try_get::<&str, _>("state")? {
-        "creating" => ResourceState::Creating,
-        "active" => ResourceState::Active,
-        "deleting" => ResourceState::Deleting,
-        _ => ResourceState::Failed {
-            reason: row
-                .try_get::<Option<String>, _>("state_reason")?
-                .unwrap_or_default(),
-        },
-    };
+    let state = state(row.try_get("state")?, row.try_get("state_reason")?);
     Ok(StoredGroup {
         row: row.try_get("id")?,
         record: GroupRecord {
@@ -260,41 +250,4 @@ fn decode(row: &SqliteRow) -> Result<StoredGroup> {
             created_at: EventTime::from_micros(row.try_get("created_at_us")?),
         },
     })
-}
-
-fn state_columns(state: &ResourceState) -> (&'static str, Option<&str>) {
-    match state {
-        ResourceState::Creating => ("creating", None),
-        ResourceState::Active => ("active", None),
-        ResourceState::Failed { reason } => ("failed", Some(reason)),
-        ResourceState::Deleting => ("deleting", None),
-    }
-}
-
-impl GroupRecord {
-    fn require_revision(&self, wanted: u64) -> Result<()> {
-        if self.revision == wanted {
-            return Ok(());
-        }
-        Err(Error::StaleRevision {
-            name: self.group.id().to_string(),
-            found: self.revision,
-            wanted,
-        })
-    }
-
-    fn require_state(
-        &self,
-        wanted: &'static str,
-        accepts: impl Fn(&ResourceState) -> bool,
-    ) -> Result<()> {
-        if accepts(&self.state) {
-            return Ok(());
-        }
-        Err(Error::WrongState {
-            name: self.group.id().to_string(),
-            found: state_columns(&self.state).0.to_owned(),
-            wanted,
-        })
-    }
 }

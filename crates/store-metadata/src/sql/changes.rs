@@ -1,45 +1,39 @@
-use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 use twinfold_model::{FeatureGroupId, FeatureViewId, ProjectName};
 
-use super::{SqliteMetadata, integer, limit, number};
-use crate::{Change, ChangeSubject, Error, MetadataStore, Result};
+use super::{Connection, Row};
+use crate::columns::{integer, limit, number};
+use crate::{Change, ChangeSubject, Error, Result};
 
-#[async_trait]
-impl MetadataStore for SqliteMetadata {
-    async fn changes(&self, after: u64, limit_rows: usize) -> Result<Vec<Change>> {
-        sqlx::query(
-            "SELECT sequence, subject, project, name, version FROM changes
-             WHERE sequence > ? ORDER BY sequence LIMIT ?",
-        )
-        .bind(integer("change sequence", after)?)
-        .bind(limit(limit_rows))
-        .fetch_all(&mut *self.read().await?)
-        .await?
-        .iter()
-        .map(change)
-        .collect()
-    }
+/// Changes after `sequence`, oldest first.
+pub(crate) async fn since(
+    connection: &mut Connection,
+    sequence: u64,
+    limit_rows: usize,
+) -> Result<Vec<Change>> {
+    sqlx::query(
+        "SELECT sequence, subject, project, name, version FROM changes
+         WHERE sequence > $1 ORDER BY sequence LIMIT $2",
+    )
+    .bind(integer("change sequence", sequence)?)
+    .bind(limit(limit_rows))
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(change)
+    .collect()
+}
 
-    async fn newest_change(&self) -> Result<u64> {
-        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM changes")
-            .fetch_one(&mut *self.read().await?)
-            .await?;
-        number("change sequence", newest)
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.close_all().await;
-        Ok(())
-    }
+/// The sequence of the newest change, 0 before the first.
+pub(crate) async fn newest(connection: &mut Connection) -> Result<u64> {
+    let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM changes")
+        .fetch_one(connection)
+        .await?;
+    number("change sequence", newest)
 }
 
 /// Appends to the feed, in the transaction that makes the change.
-pub(super) async fn record(
-    transaction: &mut SqliteConnection,
-    subject: &ChangeSubject,
-) -> Result<()> {
+pub(super) async fn record(transaction: &mut Connection, subject: &ChangeSubject) -> Result<()> {
     let (kind, project, name, version) = match subject {
         ChangeSubject::FeatureGroup(id) => {
             ("feature_group", &id.project, id.name.as_str(), id.version)
@@ -53,17 +47,17 @@ pub(super) async fn record(
             version,
         } => ("training_dataset", project, name.as_str(), *version),
     };
-    sqlx::query("INSERT INTO changes (subject, project, name, version) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT INTO changes (subject, project, name, version) VALUES ($1, $2, $3, $4)")
         .bind(kind)
         .bind(project.as_str())
         .bind(name)
-        .bind(version)
+        .bind(i64::from(version))
         .execute(transaction)
         .await?;
     Ok(())
 }
 
-fn change(row: &SqliteRow) -> Result<Change> {
+fn change(row: &Row) -> Result<Change> {
     let sequence: u64 = number("change", row.try_get("sequence")?)?;
     let project: &str = row.try_get("project")?;
     let name: &str = row.try_get("name")?;

@@ -1,18 +1,18 @@
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 use twinfold_model::{FeatureGroupId, SchemaId};
 
-use super::number;
+use super::{Connection, Row};
+use crate::columns::number;
 use crate::{Error, Result, SchemaRecord};
 
 /// The id of the group's schema with this text, which gets one when it is new.
 pub(super) async fn register(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Connection,
     group_row: i64,
     avro_json: &str,
 ) -> Result<SchemaId> {
     let known: Option<i64> =
-        sqlx::query_scalar("SELECT id FROM schemas WHERE group_id = ? AND avro_json = ?")
+        sqlx::query_scalar("SELECT id FROM schemas WHERE group_id = $1 AND avro_json = $2")
             .bind(group_row)
             .bind(avro_json)
             .fetch_optional(&mut *transaction)
@@ -21,7 +21,7 @@ pub(super) async fn register(
         Some(id) => id,
         None => {
             sqlx::query_scalar(
-                "INSERT INTO schemas (group_id, avro_json) VALUES (?, ?) RETURNING id",
+                "INSERT INTO schemas (group_id, avro_json) VALUES ($1, $2) RETURNING id",
             )
             .bind(group_row)
             .bind(avro_json)
@@ -33,14 +33,14 @@ pub(super) async fn register(
 }
 
 pub(super) async fn find(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: SchemaId,
 ) -> Result<Option<SchemaRecord>> {
     sqlx::query(
         "SELECT s.id, s.avro_json, g.project, g.name, g.version
-         FROM schemas s JOIN feature_groups g ON g.id = s.group_id WHERE s.id = ?",
+         FROM schemas s JOIN feature_groups g ON g.id = s.group_id WHERE s.id = $1",
     )
-    .bind(id.0)
+    .bind(i64::from(id.0))
     .fetch_optional(connection)
     .await?
     .as_ref()
@@ -49,17 +49,17 @@ pub(super) async fn find(
 }
 
 pub(super) async fn of_group(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: &FeatureGroupId,
 ) -> Result<Vec<SchemaRecord>> {
     sqlx::query(
         "SELECT s.id, s.avro_json, g.project, g.name, g.version
          FROM schemas s JOIN feature_groups g ON g.id = s.group_id
-         WHERE g.project = ? AND g.name = ? AND g.version = ? ORDER BY s.id",
+         WHERE g.project = $1 AND g.name = $2 AND g.version = $3 ORDER BY s.id",
     )
     .bind(id.project.as_str())
     .bind(id.name.as_str())
-    .bind(id.version)
+    .bind(i64::from(id.version))
     .fetch_all(connection)
     .await?
     .iter()
@@ -67,7 +67,7 @@ pub(super) async fn of_group(
     .collect()
 }
 
-fn schema(row: &SqliteRow) -> Result<SchemaRecord> {
+fn schema(row: &Row) -> Result<SchemaRecord> {
     let id = number("schema", row.try_get("id")?)?;
     let version = number("feature group version", row.try_get("version")?)?;
     Ok(SchemaRecord {

@@ -1,16 +1,16 @@
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row as _;
 use twinfold_model::{ProjectName, TrainingDataset};
 use twinfold_wire::rest::TrainingDatasetBody;
 
-use super::{SqliteMetadata, changes, from_json, number, to_json};
+use super::{Connection, Row, Store, changes};
+use crate::columns::{from_json, number, to_json};
 use crate::{ChangeSubject, Error, Result, TrainingDatasets};
 
 const WHAT: &str = "training dataset";
 
 #[async_trait]
-impl TrainingDatasets for SqliteMetadata {
+impl TrainingDatasets for Store {
     async fn reserve_dataset(
         &self,
         project: &ProjectName,
@@ -24,11 +24,11 @@ impl TrainingDatasets for SqliteMetadata {
         };
         let inserted = sqlx::query(
             "INSERT INTO training_datasets (project, name, version, state)
-             VALUES (?, ?, ?, 'reserved') ON CONFLICT (project, name, version) DO NOTHING",
+             VALUES ($1, $2, $3, 'reserved') ON CONFLICT (project, name, version) DO NOTHING",
         )
         .bind(project.as_str())
         .bind(name)
-        .bind(version)
+        .bind(i64::from(version))
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -55,13 +55,13 @@ impl TrainingDatasets for SqliteMetadata {
             _ => return Err(not_found(project, name, version)),
         }
         sqlx::query(
-            "UPDATE training_datasets SET state = 'finished', body = ?
-             WHERE project = ? AND name = ? AND version = ?",
+            "UPDATE training_datasets SET state = 'finished', body = $1
+             WHERE project = $2 AND name = $3 AND version = $4",
         )
         .bind(to_json(&TrainingDatasetBody::from(dataset)))
         .bind(project.as_str())
         .bind(name)
-        .bind(version)
+        .bind(i64::from(version))
         .execute(&mut *transaction)
         .await?;
         changes::record(&mut transaction, &subject(project, name, version)).await?;
@@ -76,13 +76,13 @@ impl TrainingDatasets for SqliteMetadata {
     ) -> Result<Option<TrainingDataset>> {
         sqlx::query(
             "SELECT project, name, version, body FROM training_datasets
-             WHERE project = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)
+             WHERE project = $1 AND name = $2 AND ($3 IS NULL OR version = $3)
                    AND state = 'finished'
              ORDER BY version DESC LIMIT 1",
         )
         .bind(project.as_str())
         .bind(name)
-        .bind(version)
+        .bind(version.map(i64::from))
         .fetch_optional(&mut *self.read().await?)
         .await?
         .as_ref()
@@ -93,7 +93,7 @@ impl TrainingDatasets for SqliteMetadata {
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>> {
         sqlx::query(
             "SELECT project, name, version, body FROM training_datasets
-             WHERE (?1 IS NULL OR project = ?1) AND state = 'finished'
+             WHERE ($1 IS NULL OR project = $1) AND state = 'finished'
              ORDER BY project, name, version",
         )
         .bind(project.map(ProjectName::as_str))
@@ -130,17 +130,17 @@ impl TrainingDatasets for SqliteMetadata {
         // A version that was only reserved never was a dataset: it may be given again.
         let statement = match state(&mut transaction, project, name, version).await? {
             Some(state) if state == "reserved" => {
-                "DELETE FROM training_datasets WHERE project = ? AND name = ? AND version = ?"
+                "DELETE FROM training_datasets WHERE project = $1 AND name = $2 AND version = $3"
             }
             _ => {
                 "UPDATE training_datasets SET state = 'removed', body = NULL
-                 WHERE project = ? AND name = ? AND version = ? AND state <> 'removed'"
+                 WHERE project = $1 AND name = $2 AND version = $3 AND state <> 'removed'"
             }
         };
         let removed = sqlx::query(statement)
             .bind(project.as_str())
             .bind(name)
-            .bind(version)
+            .bind(i64::from(version))
             .execute(&mut *transaction)
             .await?;
         if removed.rows_affected() == 0 {
@@ -152,12 +152,12 @@ impl TrainingDatasets for SqliteMetadata {
 }
 
 async fn next_version(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Connection,
     project: &ProjectName,
     name: &str,
 ) -> Result<u32> {
     let last: i64 = sqlx::query_scalar(
-        "SELECT coalesce(max(version), 0) FROM training_datasets WHERE project = ? AND name = ?",
+        "SELECT coalesce(max(version), 0) FROM training_datasets WHERE project = $1 AND name = $2",
     )
     .bind(project.as_str())
     .bind(name)
@@ -167,17 +167,17 @@ async fn next_version(
 }
 
 async fn state(
-    transaction: &mut SqliteConnection,
+    transaction: &mut Connection,
     project: &ProjectName,
     name: &str,
     version: u32,
 ) -> Result<Option<String>> {
     Ok(sqlx::query_scalar(
-        "SELECT state FROM training_datasets WHERE project = ? AND name = ? AND version = ?",
+        "SELECT state FROM training_datasets WHERE project = $1 AND name = $2 AND version = $3",
     )
     .bind(project.as_str())
     .bind(name)
-    .bind(version)
+    .bind(i64::from(version))
     .fetch_optional(transaction)
     .await?)
 }
@@ -201,7 +201,7 @@ fn subject(project: &ProjectName, name: &str, version: u32) -> ChangeSubject {
     }
 }
 
-fn decode(row: &SqliteRow) -> Result<TrainingDataset> {
+fn decode(row: &Row) -> Result<TrainingDataset> {
     let (project, name): (&str, &str) = (row.try_get("project")?, row.try_get("name")?);
     let version: i64 = row.try_get("version")?;
     let name = format!("{project}.{name}_{version}");

@@ -1,15 +1,18 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use sqlx::Row as _;
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
 
-use super::{SqliteMetadata, feature_groups, integer, limit, number};
+use super::{Row, Store, feature_groups};
+use crate::columns::{integer, limit, number, text};
 use crate::{Quarantine, Result};
 
+/// In place of a replayed record; databases write an empty literal each in its own way.
+const NO_BYTES: &[u8] = &[];
+
 #[async_trait]
-impl Quarantine for SqliteMetadata {
+impl Quarantine for Store {
     async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
         if records.is_empty() {
             return Ok(());
@@ -29,17 +32,17 @@ impl Quarantine for SqliteMetadata {
                 "INSERT INTO quarantine
                      (group_id, partition_id, record_offset, record_key, record_value, headers,
                       code, reason, quarantined_at_us, replayed_at_us)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                  ON CONFLICT (group_id, partition_id, record_offset) DO NOTHING",
             )
             .bind(group)
-            .bind(record.position.partition.0)
+            .bind(i64::from(record.position.partition.0))
             .bind(integer("offset", record.position.offset.0)?)
-            .bind(&record.key)
-            .bind(&record.value)
-            .bind(&record.headers)
-            .bind(&record.code)
-            .bind(&record.reason)
+            .bind(record.key.as_slice())
+            .bind(record.value.as_slice())
+            .bind(record.headers.as_slice())
+            .bind(record.code.as_str())
+            .bind(text(&record.reason))
             .bind(record.quarantined_at.micros())
             .bind(record.replayed_at.map(EventTime::micros))
             .execute(&mut *transaction)
@@ -62,14 +65,16 @@ impl Quarantine for SqliteMetadata {
             None => (-1, -1),
         };
         sqlx::query(
-            "SELECT q.* FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
-             WHERE g.project = ? AND g.name = ? AND g.version = ?
-                   AND q.replayed_at_us IS NULL AND (q.partition_id, q.record_offset) > (?, ?)
-             ORDER BY q.partition_id, q.record_offset LIMIT ?",
+            "SELECT q.partition_id, q.record_offset, q.record_key, q.record_value, q.headers, q.code,
+                    q.reason, q.quarantined_at_us, q.replayed_at_us
+             FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
+             WHERE g.project = $1 AND g.name = $2 AND g.version = $3
+                   AND q.replayed_at_us IS NULL AND (q.partition_id, q.record_offset) > ($4, $5)
+             ORDER BY q.partition_id, q.record_offset LIMIT $6",
         )
         .bind(group.project.as_str())
         .bind(group.name.as_str())
-        .bind(group.version)
+        .bind(i64::from(group.version))
         .bind(partition)
         .bind(offset)
         .bind(limit(limit_rows))
@@ -83,11 +88,11 @@ impl Quarantine for SqliteMetadata {
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {
         let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
-             WHERE g.project = ? AND g.name = ? AND g.version = ? AND q.replayed_at_us IS NULL",
+             WHERE g.project = $1 AND g.name = $2 AND g.version = $3 AND q.replayed_at_us IS NULL",
         )
         .bind(group.project.as_str())
         .bind(group.name.as_str())
-        .bind(group.version)
+        .bind(i64::from(group.version))
         .fetch_one(&mut *self.read().await?)
         .await?;
         number("quarantine count", count)
@@ -104,14 +109,15 @@ impl Quarantine for SqliteMetadata {
         for position in positions {
             sqlx::query(
                 "UPDATE quarantine
-                 SET replayed_at_us = ?, record_key = x'', record_value = x'', headers = x'',
+                 SET replayed_at_us = $1, record_key = $2, record_value = $2, headers = $2,
                      reason = ''
-                 WHERE group_id = ? AND partition_id = ? AND record_offset = ?
+                 WHERE group_id = $3 AND partition_id = $4 AND record_offset = $5
                        AND replayed_at_us IS NULL",
             )
             .bind(at.micros())
+            .bind(NO_BYTES)
             .bind(row)
-            .bind(position.partition.0)
+            .bind(i64::from(position.partition.0))
             .bind(integer("offset", position.offset.0)?)
             .execute(&mut *transaction)
             .await?;
@@ -120,7 +126,7 @@ impl Quarantine for SqliteMetadata {
     }
 }
 
-fn decode(group: &FeatureGroupId, row: &SqliteRow) -> Result<QuarantinedRecord> {
+fn decode(group: &FeatureGroupId, row: &Row) -> Result<QuarantinedRecord> {
     Ok(QuarantinedRecord {
         group: group.clone(),
         position: Position {

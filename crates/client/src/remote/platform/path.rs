@@ -1,0 +1,88 @@
+//! Where things are, below the address of a platform.
+
+use std::fmt::Write as _;
+
+use twinfold_model::{FeatureGroupId, FeatureViewId, Name};
+
+use crate::Result;
+
+pub const ROOT: &str = "/v1/platform";
+
+pub fn below(resource: &str) -> String {
+    format!("{ROOT}/{resource}")
+}
+
+/// The group, or what belongs to it.
+pub fn group(id: &FeatureGroupId, part: &str) -> String {
+    let slash = if part.is_empty() { "" } else { "/" };
+    format!(
+        "{ROOT}/feature-groups/{}/{}/{}{slash}{part}",
+        id.project, id.name, id.version
+    )
+}
+
+pub fn view(id: &FeatureViewId) -> String {
+    format!(
+        "{ROOT}/feature-views/{}/{}/{}",
+        id.project, id.name, id.version
+    )
+}
+
+/// One of the resources by the name that a caller gave, whatever it is.
+pub fn named(resources: &str, what: &'static str, name: &str) -> Result<String> {
+    Ok(format!("{ROOT}/{resources}/{}", segment(what, name)?))
+}
+
+/// The dataset, or what belongs to it.
+pub fn dataset(name: &str, version: u32, part: &str) -> Result<String> {
+    let slash = if part.is_empty() { "" } else { "/" };
+    let name = segment("training dataset", name)?;
+    Ok(format!("{ROOT}/datasets/{name}/{version}{slash}{part}"))
+}
+
+/// A name as one segment of a path, with everything escaped that could mean something there.
+fn segment(what: &'static str, name: &str) -> Result<String> {
+    if matches!(name, "" | "." | "..") {
+        // No path can say these, even escaped, and nothing can bear them.
+        Name::new(what, name)?;
+    }
+    let mut segment = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+            segment.push(char::from(byte));
+        } else {
+            let _infallible = write!(segment, "%{byte:02X}");
+        }
+    }
+    Ok(segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_is_one_segment() {
+        for (name, wanted) in [
+            ("weather_2", "weather_2"),
+            ("a/b", "a%2Fb"),
+            ("a?b#c d%", "a%3Fb%23c%20d%25"),
+            ("é.", "%C3%A9%2E"),
+        ] {
+            assert_eq!(segment("feature group", name).expect(name), wanted);
+        }
+        for name in ["", ".", ".."] {
+            assert!(segment("feature group", name).is_err(), "`{name}`");
+        }
+    }
+
+    #[test]
+    fn parts_follow_their_owner() {
+        let id = FeatureGroupId::new("default", "weather", 2).expect("id");
+        let path = "/v1/platform/feature-groups/default/weather/2";
+        assert_eq!(group(&id, ""), path);
+        assert_eq!(group(&id, "rows"), format!("{path}/rows"));
+        let rows = dataset("delays", 3, "rows").expect("a name");
+        assert_eq!(rows, "/v1/platform/datasets/delays/3/rows");
+    }
+}

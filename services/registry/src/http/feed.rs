@@ -1,0 +1,38 @@
+use std::time::Duration;
+
+use axum::extract::{Query, State};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use twinfold_wire::rest::NewestChangeBody;
+
+use super::WAIT_MS_MAX;
+use crate::Registry;
+
+pub(super) fn routes() -> Router<Registry> {
+    Router::new().route("/changes/newest", get(newest))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wait {
+    /// Answers when the newest change is another.
+    #[serde(default)]
+    after: u64,
+    /// Or after this long, whatever it is.
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+async fn newest(
+    State(registry): State<Registry>,
+    Query(wait): Query<Wait>,
+) -> Json<NewestChangeBody> {
+    let mut newest = registry.newest_change();
+    let patience = Duration::from_millis(wait.wait_ms.min(WAIT_MS_MAX));
+    let moved = newest.wait_for(|sequence| *sequence != wait.after);
+    // Whether it moved or not, what it is now is the answer.
+    let _elapsed = tokio::time::timeout(patience, moved).await.map(drop);
+    let sequence = *newest.borrow();
+    Json(NewestChangeBody { sequence })
+}

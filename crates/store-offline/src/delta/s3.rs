@@ -3,12 +3,33 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use deltalake_core::DeltaResult;
+use deltalake_core::logstore::{
+    LogStoreFactory, LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore,
+    logstore_factories,
+};
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
 use object_store::path::Path as Key;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::{Error, Result};
+
+/// Delta's own log, kept by conditional PUT: its library asks a registry who keeps logs at such addresses.
+#[derive(Debug)]
+struct Logs;
+
+impl LogStoreFactory for Logs {
+    fn with_options(
+        &self,
+        table: ObjectStoreRef,
+        bucket: ObjectStoreRef,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> DeltaResult<LogStoreRef> {
+        Ok(default_logstore(table, bucket, location, options))
+    }
+}
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one request may be tried again while the server is failing or slow.
@@ -95,6 +116,10 @@ impl S3Options {
     }
 
     pub(super) fn connect(&self) -> Result<Arc<dyn ObjectStore>> {
+        let scheme = Url::parse("s3://").map_err(|_| Error::UnsupportedUrl {
+            found: "s3://".to_owned(),
+        })?;
+        logstore_factories().insert(scheme, Arc::new(Logs));
         // A commit is the first object of its name or none: the server decides.
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&self.bucket)

@@ -176,7 +176,10 @@ pub fn real_engines() -> StoresConfig {
             "kafka://{}?topic_prefix={place}.",
             servers.kafka_bootstrap_servers
         ),
-        online: format!("scylla://{}/{place}", servers.cassandra_contact_points),
+        online: format!(
+            "scylla://{}/{place}?replication=1",
+            servers.cassandra_contact_points
+        ),
         offline: servers.s3.url(&place),
     }
 }

@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{
-    Entry, Error, Platform, ReadRequest, Result, ServingRequest, ServingSource, Spine,
-    VectorOptions, VectorReader, WaitTarget,
+    Catalog as _, Entry, Error, Platform, ReadRequest, Result, ServingRequest, ServingSource,
+    Spine, VectorOptions, VectorReader, WaitTarget,
 };
 use twinfold_embedded::Config;
 use twinfold_integration_tests::{Deployment, history, insert_and_wait, latest, read_all};

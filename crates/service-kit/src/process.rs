@@ -103,8 +103,12 @@ fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
         print!("{}", S::DEFAULT_TOML);
         return Ok(());
     }
-    let config: S::Config =
-        config::load(S::DEFAULT_TOML, arguments.config.as_deref(), &Env, "TWINFOLD")?;
+    let config: S::Config = config::load(
+        S::DEFAULT_TOML,
+        arguments.config.as_deref(),
+        &Env,
+        "TWINFOLD",
+    )?;
     let process = S::process(&config).clone();
     if let Command::Healthcheck = command {
         return healthcheck(process.admin_address);
@@ -183,7 +187,11 @@ fn healthcheck(address: SocketAddr) -> Result<(), Failure> {
     write!(stream, "GET /readyz HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    if answer.lines().next().is_some_and(|line| line.contains(" 200 ")) {
+    if answer
+        .lines()
+        .next()
+        .is_some_and(|line| line.contains(" 200 "))
+    {
         return Ok(());
     }
     let reason = answer.lines().last().unwrap_or("no answer");

@@ -295,8 +295,9 @@ impl Run<'_> {
             return Ok(());
         }
         self.sink.flush().await.map_err(Error::Sink)?;
-        self.subscription.commit(&self.written).await?;
-        self.committed.merge(&self.written);
+        if self.subscription.commit(&self.written).await? {
+            self.committed.merge(&self.written);
+        }
         Ok(())
     }
 

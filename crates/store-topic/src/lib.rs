@@ -193,6 +193,7 @@ pub trait Subscription: Send {
 
     /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
     /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
-    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed.
-    async fn commit(&mut self, positions: &Positions) -> Result<()>;
+    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed. Says whether
+    /// progress is stored: while partitions change hands it may not be taken, and is to be told again.
+    async fn commit(&mut self, positions: &Positions) -> Result<bool>;
 }

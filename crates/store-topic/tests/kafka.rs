@@ -1,7 +1,6 @@
 //! Kafka keeps every guarantee of the port.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use twinfold_store_topic::conformance::Harness;

@@ -23,7 +23,7 @@ use crate::{
 
 pub use consumers::{
     a_member_that_leaves_hands_over, members_share_the_partitions,
-    progress_is_kept_and_only_moves_forward,
+    progress_is_kept_and_only_moves_forward, progress_told_during_a_rebalance_is_kept_or_refused,
 };
 pub use delivery::{
     a_dropped_wait_loses_nothing, appends_get_consecutive_offsets, concurrent_appends_stay_in_order,
@@ -65,6 +65,7 @@ macro_rules! topic_store_conformance {
             progress_is_kept_and_only_moves_forward
             members_share_the_partitions
             a_member_that_leaves_hands_over
+            progress_told_during_a_rebalance_is_kept_or_refused
             waiting_ends_with_an_append
             a_dropped_wait_loses_nothing
             times_never_decrease

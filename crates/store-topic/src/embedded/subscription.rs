@@ -199,10 +199,11 @@ impl Subscription for EmbeddedSubscription {
         }
     }
 
-    async fn commit(&mut self, positions: &Positions) -> Result<()> {
+    async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         let topic = Arc::clone(&self.topic);
         let (consumer, positions) = (self.consumer.clone(), positions.clone());
-        blocking(move || topic.commit(&consumer, &positions)).await
+        blocking(move || topic.commit(&consumer, &positions)).await?;
+        Ok(true)
     }
 }
 

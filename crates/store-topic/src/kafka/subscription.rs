@@ -126,7 +126,7 @@ impl Subscription for KafkaSubscription {
         blocking(move || handover.assignment.seek(&client, partition, offset)).await
     }
 
-    async fn commit(&mut self, positions: &Positions) -> Result<()> {
+    async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         self.check()?;
         let ours = self.handover.assignment.partitions();
         let unknown: Vec<_> = ours
@@ -152,12 +152,15 @@ impl Subscription for KafkaSubscription {
             for (partition, next) in newer.iter() {
                 check_reached(&client, &handover, &topic, partition, next, timeout)?;
             }
-            store(&client, &topic.name, &newer)?;
-            committed.merge(&newer);
-            Ok(committed)
+            let is_stored = store(&client, &topic.name, &newer)?;
+            if is_stored {
+                committed.merge(&newer);
+            }
+            Ok((is_stored, committed))
         });
-        self.committed = stored.await?;
-        Ok(())
+        let (is_stored, committed) = stored.await?;
+        self.committed = committed;
+        Ok(is_stored)
     }
 }
 
@@ -186,9 +189,10 @@ fn check_reached(
     })
 }
 
-fn store(client: &Client, topic: &str, positions: &Positions) -> Result<()> {
+/// False when the group is just giving partitions anew: what this member keeps is to be stored after that.
+fn store(client: &Client, topic: &str, positions: &Positions) -> Result<bool> {
     if positions.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let mut list = TopicPartitionList::new();
     for (partition, next) in positions.iter() {
@@ -197,12 +201,13 @@ fn store(client: &Client, topic: &str, positions: &Positions) -> Result<()> {
         added.map_err(failed("commit", topic))?;
     }
     match client.commit(&list, CommitMode::Sync) {
-        // Progress is advice: whoever has the partitions now begins where the group was.
+        // Progress is advice: whoever has the partitions after this begins where the group was.
         Err(error) if is_fenced(error.rdkafka_error_code()) => {
-            debug!(topic, %error, "progress comes too late");
-            Ok(())
+            debug!(topic, %error, "progress is not taken during a rebalance");
+            Ok(false)
         }
-        stored => stored.map_err(failed("commit", topic)),
+        Err(error) => Err(failed("commit", topic)(error)),
+        Ok(()) => Ok(true),
     }
 }
 

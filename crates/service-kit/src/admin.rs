@@ -20,9 +20,7 @@ const SECONDS: &[f64] = &[
     5.0, 10.0, 30.0, 60.0,
 ];
 /// Upper bounds of every histogram of rows.
-const ROWS: &[f64] = &[
-    1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0,
-];
+const ROWS: &[f64] = &[1.0, 10.0, 100.0, 1_000.0, 10_000.0, 100_000.0, 1_000_000.0];
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4";
 
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("topic url `{found}` is not supported: wanted file:///folder or kafka://host:port,host:port")]
+    #[error(
+        "topic url `{found}` is not supported: wanted file:///folder or kafka://host:port,host:port"
+    )]
     UnsupportedUrl { found: String },
     #[error("topic `{topic}` does not exist")]
     UnknownTopic { topic: String },

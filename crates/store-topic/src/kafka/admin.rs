@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    TopicResult,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use twinfold_model::PartitionId;
 
 use super::failure::{Logged, failed};
@@ -190,9 +191,7 @@ impl Admin {
 }
 
 /// The answer about the one topic that was asked for.
-fn first<T>(
-    answers: Result<Vec<Result<T, (T, RDKafkaErrorCode)>>, KafkaError>,
-) -> Result<(), RDKafkaErrorCode> {
+fn first(answers: KafkaResult<Vec<TopicResult>>) -> Result<(), RDKafkaErrorCode> {
     match answers {
         Err(error) => Err(error
             .rdkafka_error_code()

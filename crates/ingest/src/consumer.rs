@@ -10,6 +10,7 @@ use twinfold_service_kit::Clock;
 use twinfold_store_topic::{Event, FetchLimits, RecordBatch, Subscription, TopicStore};
 
 use crate::admission::Admission;
+use crate::metrics::{Metrics, Written};
 use crate::plan::{self, Batch, Buffer, Limits};
 use crate::{Error, Result, Sink, SinkError, Status};
 
@@ -42,6 +43,9 @@ struct Run<'a> {
     written: Positions,
     committed: Positions,
     commit_due_us: i64,
+    /// The clock as it was read after the last fetch or write: that often and not more.
+    now_us: i64,
+    metrics: Metrics,
 }
 
 impl Consumer {
@@ -65,10 +69,14 @@ impl Consumer {
             written: Positions::new(),
             committed: Positions::new(),
             commit_due_us: 0,
+            now_us: self.clock.now_us(),
+            metrics: Metrics::new(self.name, &self.group),
         };
         while !shutdown.is_cancelled() {
             run.step(&shutdown).await?;
         }
+        // Whoever takes over tells how far behind it is.
+        run.metrics.lag(0);
         if self.definition().await?.is_none() {
             // What is left belongs to stores that are being removed.
             return Ok(());
@@ -95,10 +103,6 @@ impl Consumer {
             self.limits.future_skew_max,
         ))
     }
-
-    fn now(&self) -> EventTime {
-        EventTime::from_micros(self.clock.now_us())
-    }
 }
 
 impl Run<'_> {
@@ -112,6 +116,7 @@ impl Run<'_> {
             () = shutdown.cancelled() => return Ok(()),
             event = self.subscription.next(limits) => event,
         };
+        self.now_us = self.consumer.clock.now_us();
         let event = match event {
             Ok(event) => event,
             Err(error) => {
@@ -120,8 +125,12 @@ impl Run<'_> {
             }
         };
         match event {
-            Event::Assigned(partitions) => self.resume(&partitions).await?,
+            Event::Assigned(partitions) => {
+                self.metrics.rebalanced();
+                self.resume(&partitions).await?;
+            }
             Event::Revoked(partitions) => {
+                self.metrics.rebalanced();
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
                 self.write(shutdown).await?;
                 self.commit().await?;
@@ -132,12 +141,11 @@ impl Run<'_> {
             Event::Records(batches) => self.take_in(batches, shutdown).await?,
             Event::Idle => {}
         }
-        let now_us = self.consumer.clock.now_us();
-        if self.buffer.is_due(now_us) {
+        if self.buffer.is_due(self.now_us) {
             self.write(shutdown).await?;
         }
         // A clock that was set back makes a commit due at once instead of long after.
-        let wait_us = self.commit_due_us.saturating_sub(now_us);
+        let wait_us = self.commit_due_us.saturating_sub(self.now_us);
         let interval_us = self
             .consumer
             .limits
@@ -147,7 +155,17 @@ impl Run<'_> {
         if self.written != self.committed && is_commit_due {
             self.commit().await?;
         }
+        self.tell(self.buffer.oldest_us());
         Ok(())
+    }
+
+    /// Tells how far behind this loop is; `oldest_us` is since when rows wait to be written.
+    fn tell(&mut self, oldest_us: Option<i64>) {
+        self.metrics
+            .lag(plan::lag(&self.subscription.ends(), &self.written));
+        let waited_us = oldest_us.map_or(0, |oldest_us| self.now_us.saturating_sub(oldest_us));
+        let waited_us = u64::try_from(waited_us).unwrap_or(0);
+        self.sink.note_waiting(Duration::from_micros(waited_us));
     }
 
     /// Keeps what healthy partitions gave before another one failed; the failure itself is told by the
@@ -167,16 +185,15 @@ impl Run<'_> {
 
     /// Until the buffer is due or a commit is, whichever is first.
     fn wait_max(&self) -> Duration {
-        let now_us = self.consumer.clock.now_us();
         let idle = Duration::from_millis(self.consumer.limits.commit_interval_ms);
-        let until_commit = match u64::try_from(self.commit_due_us - now_us) {
+        let until_commit = match u64::try_from(self.commit_due_us - self.now_us) {
             Ok(micros) if self.written != self.committed => Duration::from_micros(micros),
             _ => idle,
         };
         if self.buffer.is_empty() {
             until_commit
         } else {
-            until_commit.min(self.buffer.wait(now_us))
+            until_commit.min(self.buffer.wait(self.now_us))
         }
     }
 
@@ -205,14 +222,14 @@ impl Run<'_> {
         shutdown: &CancellationToken,
     ) -> Result<()> {
         self.learn(&batches, shutdown).await?;
-        let now = self.consumer.now();
+        let now = EventTime::from_micros(self.now_us);
         // Checking a full fetch takes milliseconds: too long for the threads that wait for I/O.
         let admission = Arc::clone(&self.admission);
         let admitted = tokio::task::spawn_blocking(move || admission.admit(batches, now)).await?;
         if !admitted.quarantined.is_empty() {
             self.admission_mut().forget_refused();
         }
-        self.buffer.push(admitted, now.micros());
+        self.buffer.push(admitted, self.now_us);
         Ok(())
     }
 
@@ -247,11 +264,16 @@ impl Run<'_> {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        let oldest_us = self.buffer.oldest_us();
         let mut batch = self.buffer.take();
+        let quarantined = batch.quarantined.len();
+        let mut began_us = self.consumer.clock.now_us();
         for attempt in 1.. {
-            let Err(error) = self.try_write(&mut batch).await else {
-                break;
-            };
+            let written = self.try_write(&mut batch).await;
+            self.now_us = self.consumer.clock.now_us();
+            let Err(error) = written else { break };
+            self.metrics.write_failed();
+            self.tell(oldest_us);
             if !error.retry || shutdown.is_cancelled() {
                 return Err(error.into());
             }
@@ -262,7 +284,15 @@ impl Run<'_> {
                 () = shutdown.cancelled() => {}
                 () = tokio::time::sleep(pause) => {}
             }
+            began_us = self.consumer.clock.now_us();
         }
+        self.metrics.written(&Written {
+            rows: batch.rows.len(),
+            quarantined,
+            appended: batch.appended,
+            began_us,
+            ended_us: self.now_us,
+        });
         self.written.merge(&batch.positions);
         self.publish(None);
         Ok(())
@@ -286,11 +316,7 @@ impl Run<'_> {
     /// Makes what was written durable and tells the topic, so that a restart goes on from here.
     async fn commit(&mut self) -> Result<()> {
         let interval_us = self.consumer.limits.commit_interval_ms * 1_000;
-        self.commit_due_us = self
-            .consumer
-            .clock
-            .now_us()
-            .saturating_add_unsigned(interval_us);
+        self.commit_due_us = self.now_us.saturating_add_unsigned(interval_us);
         if self.written == self.committed {
             return Ok(());
         }

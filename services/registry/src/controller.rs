@@ -10,7 +10,7 @@ use twinfold_store_topic::TopicConfig;
 use twinfold_wire::record::history_schema;
 
 use crate::reconcile::{Backoff, Failures, Step, steps};
-use crate::{Error, Registry, Result};
+use crate::{Error, Registry, Result, metrics};
 
 /// What one pass over the unfinished groups did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,8 +93,19 @@ impl Registry {
         Ok(pass)
     }
 
-    /// Takes a group's remaining steps; false when one failed.
     async fn reconcile(&self, record: &GroupRecord) -> bool {
+        let began_us = self.now().micros();
+        let is_done = self.take_steps(record).await;
+        let took_us = self.now().micros().saturating_sub(began_us);
+        metrics::reconciled(Duration::from_micros(u64::try_from(took_us).unwrap_or(0)));
+        if !is_done {
+            metrics::reconcile_failed(record.group.id());
+        }
+        is_done
+    }
+
+    /// Takes a group's remaining steps; false when one failed.
+    async fn take_steps(&self, record: &GroupRecord) -> bool {
         let id = record.group.id();
         for step in steps(&record.group, &record.state) {
             let timeout = self.inner.config.step_timeout;

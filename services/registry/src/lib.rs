@@ -11,6 +11,7 @@ mod error;
 mod feature_groups;
 mod feature_views;
 pub mod http;
+mod metrics;
 mod quarantine;
 mod query_check;
 mod reconcile;

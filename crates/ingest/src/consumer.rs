@@ -10,9 +10,10 @@ use twinfold_service_kit::Clock;
 use twinfold_store_topic::{Event, FetchLimits, RecordBatch, Subscription, TopicStore};
 
 use crate::admission::Admission;
+use crate::budget::Held;
 use crate::metrics::{Metrics, Written};
 use crate::plan::{self, Batch, Buffer, Limits};
-use crate::{Error, Result, Sink, SinkError, Status};
+use crate::{Budget, Error, Result, Sink, SinkError, Status};
 
 /// What is taken from the topic at once.
 const FETCH_BYTES_MAX: usize = 4 << 20;
@@ -27,6 +28,8 @@ pub struct Consumer {
     pub topics: Arc<dyn TopicStore>,
     pub definitions: Arc<dyn Definitions>,
     pub limits: Limits,
+    /// Shared with the consumers of other groups.
+    pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub status: watch::Sender<Status>,
 }
@@ -40,6 +43,8 @@ struct Run<'a> {
     /// Shared only with the thread that checks a fetch, while we wait for it.
     admission: Arc<Admission>,
     buffer: Buffer,
+    /// The budget that the buffer takes.
+    held: Held,
     written: Positions,
     committed: Positions,
     commit_due_us: i64,
@@ -66,6 +71,7 @@ impl Consumer {
             sink,
             definition,
             buffer: Buffer::new(self.limits),
+            held: Held::nothing_of(&self.budget),
             written: Positions::new(),
             committed: Positions::new(),
             commit_due_us: 0,
@@ -222,6 +228,10 @@ impl Run<'_> {
         shutdown: &CancellationToken,
     ) -> Result<()> {
         self.learn(&batches, shutdown).await?;
+        if !self.hold(&batches, shutdown).await? {
+            // Told to stop: what was fetched is still in the topic.
+            return Ok(());
+        }
         let now = EventTime::from_micros(self.now_us);
         // Checking a full fetch takes milliseconds: too long for the threads that wait for I/O.
         let admission = Arc::clone(&self.admission);
@@ -231,6 +241,29 @@ impl Run<'_> {
         }
         self.buffer.push(admitted, self.now_us);
         Ok(())
+    }
+
+    /// Takes the budget for what was fetched; false when told to stop meanwhile. Nothing is fetched until it
+    /// is there. When it is not there at once, what is buffered is written first: who waits holds nothing,
+    /// so nobody waits for each other.
+    async fn hold(
+        &mut self,
+        batches: &[RecordBatch],
+        shutdown: &CancellationToken,
+    ) -> Result<bool> {
+        let records = batches.iter().flat_map(|batch| &batch.records);
+        let sizes = records.map(|record| record.key.len() + record.value.len());
+        let bytes: usize = sizes.sum();
+        if self.held.try_grow(bytes) {
+            return Ok(true);
+        }
+        self.write(shutdown).await?;
+        let is_granted = tokio::select! {
+            () = shutdown.cancelled() => false,
+            () = self.held.grow(bytes) => true,
+        };
+        self.now_us = self.consumer.clock.now_us();
+        Ok(is_granted)
     }
 
     /// Learns the schemas that these records name. A new schema of our own group means that the group
@@ -294,6 +327,8 @@ impl Run<'_> {
             ended_us: self.now_us,
         });
         self.written.merge(&batch.positions);
+        drop(batch);
+        self.held.release();
         self.publish(None);
         Ok(())
     }

@@ -5,6 +5,7 @@
 //! are [`Supervisor`], which keeps one loop per feature group, and [`Consumer`], one such loop.
 
 pub mod admission;
+mod budget;
 mod config;
 mod consumer;
 mod error;
@@ -15,6 +16,7 @@ mod sink;
 mod status;
 mod supervisor;
 
+pub use budget::Budget;
 pub use config::Config;
 pub use consumer::Consumer;
 pub use error::{Error, Result};

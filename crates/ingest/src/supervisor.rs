@@ -11,7 +11,7 @@ use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
 use crate::plan::{self, Limits};
-use crate::{Consumer, Result, SinkFactory, Status, Statuses};
+use crate::{Budget, Consumer, Result, SinkFactory, Status, Statuses};
 
 /// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
 pub struct Supervisor {
@@ -21,6 +21,7 @@ pub struct Supervisor {
     pub definitions: Arc<dyn Definitions>,
     pub sinks: Arc<dyn SinkFactory>,
     pub limits: Limits,
+    pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub statuses: Statuses,
     pub tasks: TaskGroup,
@@ -112,6 +113,7 @@ impl Supervisor {
             topics: Arc::clone(&self.topics),
             definitions: Arc::clone(&self.definitions),
             limits: self.limits,
+            budget: self.budget.clone(),
             clock: Arc::clone(&self.clock),
         };
         let sinks = Arc::clone(&self.sinks);

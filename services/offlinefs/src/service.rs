@@ -71,6 +71,7 @@ impl Service for OfflinefsService {
             )),
             definitions,
             limits: config.batches.limits(config.topic.future_skew_ms_max),
+            budget: config.batches.budget(),
             clock: Arc::new(SystemClock),
             statuses: Statuses::new(),
             tasks: tasks.clone(),

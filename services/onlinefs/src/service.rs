@@ -69,6 +69,7 @@ impl Service for OnlinefsService {
             sinks: Arc::new(OnlineSinks::new(Arc::clone(&online))),
             definitions,
             limits: config.batches.limits(config.topic.future_skew_ms_max),
+            budget: config.batches.budget(),
             clock: Arc::new(SystemClock),
             statuses: Statuses::new(),
             tasks: tasks.clone(),

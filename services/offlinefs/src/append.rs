@@ -214,6 +214,8 @@ impl OfflineSink {
         let moved = positions.iter();
         let moved = moved.filter(|(partition, next)| *next > self.reached(*partition));
         let positions: Positions = moved.collect();
+        let follows = positions.iter();
+        let follows = follows.map(|(partition, _)| (partition, self.reached(partition)));
         if positions.is_empty() {
             return Ok(());
         }
@@ -221,6 +223,7 @@ impl OfflineSink {
         let rows_deleted = rows.iter().filter(deleted).count() as u64;
         let request = AppendRequest {
             batches,
+            follows: follows.collect(),
             positions,
             rows_upserted: rows.len() as u64 - rows_deleted,
             rows_deleted,

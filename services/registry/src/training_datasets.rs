@@ -56,7 +56,6 @@ impl Registry {
     /// Stores the finished dataset under its reserved version; from then on it pins its commits. A group
     /// that was deleted while the dataset was made has none left to pin.
     pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
-        let _references = self.inner.references.lock().await;
         for pin in &dataset.pins {
             self.check_pin(pin).await?;
         }

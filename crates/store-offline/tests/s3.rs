@@ -74,7 +74,13 @@ async fn of_two_writers_one_commits_and_the_other_hears_of_it() {
         }
     }
     let commits = two.commits("t", 100).await.expect("commits");
-    assert_eq!(commits.iter().map(|commit| commit.rows_upserted).sum::<u64>(), 9);
+    assert_eq!(
+        commits
+            .iter()
+            .map(|commit| commit.rows_upserted)
+            .sum::<u64>(),
+        9
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,11 @@ impl Registry {
         // Through its stored form, so that what cannot be read back is not stored.
         let view = check_view(view, &groups)?;
         let view = FeatureView::try_from(FeatureViewBody::from(&view))?;
-        self.metadata().create_view(&view, self.now()).await?;
+        if let Err(error) = self.metadata().create_view(&view, self.now()).await {
+            // When a group went meanwhile, this says which.
+            self.groups_of(&view.query).await?;
+            return Err(error.into());
+        }
         self.announce().await;
         Ok(view)
     }

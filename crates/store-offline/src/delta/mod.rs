@@ -31,8 +31,8 @@ use url::Url;
 
 use self::folder::DurableFolder;
 use self::place::{Bucket, Place};
-use self::table::Table;
 pub use self::s3::{S3Credentials, S3Options};
+use self::table::Table;
 use crate::{AppendRequest, Error, OfflineStore, Result, Snapshot};
 
 /// A table that is being deleted has this before its name.

@@ -42,8 +42,8 @@ impl Supervisor {
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
-            // A registry that does not answer for a while is no reason to stop what runs.
             stopping.retain(|task| !task.has_ended());
+            // A registry that does not answer for a while is no reason to stop what runs.
             let pause = match self.adjust(&mut running, &mut stopping).await {
                 Ok(()) => {
                     failures = 0;

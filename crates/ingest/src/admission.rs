@@ -118,6 +118,7 @@ impl Admission {
     ) {
         let next = batch.first.plus(batch.records.len() as u64);
         admitted.positions.advance(batch.partition, next);
+        admitted.note_appended(batch.appended_at, batch.appended_at);
         admitted.rows.reserve(batch.records.len());
         for record in &batch.records {
             admitted.bytes += record.value.len();

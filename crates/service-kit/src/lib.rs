@@ -7,6 +7,7 @@ pub mod admin;
 pub mod background_runtime;
 pub mod clock;
 pub mod config;
+pub mod metrics;
 pub mod process;
 pub mod task_group;
 pub mod telemetry;

@@ -22,6 +22,8 @@ pub enum Error {
         found: u64,
         wanted: u64,
     },
+    #[error("something was changed meanwhile: found change {found}, wanted {wanted}")]
+    StaleFeed { found: u64, wanted: u64 },
     #[error("feature group `{name}` is {found}, wanted {wanted}")]
     WrongState {
         name: String,
@@ -64,6 +66,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::NotFound { .. }
             | Self::StaleRevision { .. }
+            | Self::StaleFeed { .. }
             | Self::WrongState { .. }
             | Self::NewerFormat { .. }
             | Self::Corrupt { .. }

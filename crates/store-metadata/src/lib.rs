@@ -114,6 +114,11 @@ pub trait FeatureGroups: Send + Sync {
         revision: u64,
     ) -> Result<()>;
 
+    /// Sets the state `Deleting`, if `sequence` is still the newest change of the feed
+    /// ([`Error::StaleFeed`] otherwise): then nobody has begun to use the group since its users were
+    /// looked for. A group that is `Deleting` already stays so.
+    async fn begin_deletion(&self, id: &FeatureGroupId, sequence: Option<u64>) -> Result<()>;
+
     /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its schemas and
     /// quarantine. Schema ids are not reused.
     async fn remove_group(&self, id: &FeatureGroupId) -> Result<()>;
@@ -127,7 +132,8 @@ pub trait FeatureGroups: Send + Sync {
 /// Feature views.
 #[async_trait]
 pub trait FeatureViews: Send + Sync {
-    /// The same id again: [`Error::AlreadyExists`].
+    /// The same id again: [`Error::AlreadyExists`]. Each of its groups has to be there
+    /// ([`Error::NotFound`]) and not `Deleting` ([`Error::WrongState`]), in the same transaction.
     async fn create_view(&self, view: &FeatureView, at: EventTime) -> Result<()>;
 
     async fn view(&self, id: &FeatureViewId) -> Result<Option<FeatureView>>;
@@ -149,7 +155,8 @@ pub trait TrainingDatasets: Send + Sync {
     ) -> Result<u32>;
 
     /// Stores the finished dataset under its reserved version ([`Error::NotFound`] when it is not
-    /// reserved, [`Error::AlreadyExists`] when it is finished already).
+    /// reserved, [`Error::AlreadyExists`] when it is finished already). The groups that it pins have to be
+    /// there, in the life that is pinned, and not `Deleting`, in the same transaction.
     async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()>;
 
     /// The dataset; the newest finished version when `None`.
@@ -199,6 +206,18 @@ pub trait Quarantine: Send + Sync {
     ) -> Result<()>;
 }
 
+/// The right to make and to drop topics and tables, which one process has at a time.
+///
+/// It is lost when the process ends, when it is dropped, or when it was not renewed for 10 seconds.
+#[async_trait]
+pub trait Lease: Send {
+    /// Shows that the holder is there. Fails when the lease is lost, or may be.
+    async fn renew(&mut self) -> Result<()>;
+
+    /// Gives it back; another may have it when this returns.
+    async fn release(self: Box<Self>) -> Result<()>;
+}
+
 /// The transactional metadata of the platform.
 ///
 /// Guarantees owed by every backend: each method is one transaction, serializable with the others;
@@ -214,6 +233,9 @@ pub trait MetadataStore:
 
     /// The sequence of the newest change, 0 before the first.
     async fn newest_change(&self) -> Result<u64>;
+
+    /// The reconciler's lease; `None` while another has it, in whatever process that shares the store.
+    async fn reconciler(&self) -> Result<Option<Box<dyn Lease>>>;
 
     async fn close(&self) -> Result<()>;
 }

@@ -246,3 +246,14 @@ async fn what_someone_has_to_mend_is_not_worth_a_retry() {
     assert!(message.contains("/nowhere cannot be opened: "), "{message}");
     assert!(!message.contains("secret"), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn processes_share_one_reconciler() {
+    let schema = Schema::fresh().await;
+    let (one, other) = (schema.open().await, schema.open().await);
+    let held = one.reconciler().await.expect("answers").expect("free");
+    assert!(other.reconciler().await.expect("answers").is_none());
+    held.release().await.expect("held");
+    let held = other.reconciler().await.expect("answers");
+    held.expect("free").release().await.expect("held");
+}

@@ -23,12 +23,13 @@ pub enum Error {
     #[error("history table `{table}` has no commit at or before {} µs", found.micros())]
     BeforeFirstCommit { table: String, found: EventTime },
     #[error(
-        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append up to {found}"
+        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append {follows} to {found}"
     )]
     AlreadyCommitted {
         table: String,
         partition: u32,
         reached: u64,
+        follows: u64,
         found: u64,
     },
     #[error("history table `{table}`: {reason}")]

@@ -37,8 +37,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
 pub struct AppendRequest {
     /// In the table's schema (see [`wire::record::history_schema`](twinfold_wire::record)).
     pub batches: Vec<RecordBatch>,
-    /// Per partition, the first offset after those contained. Only of partitions that this append moves:
-    /// one that the table has already reached makes the whole append a repetition.
+    /// Per partition of `positions`, where the rows begin: what the writer knows the table to contain.
+    /// From the beginning when it names none.
+    pub follows: Positions,
+    /// Per partition, the first offset after those contained. Only of partitions that this append moves.
     pub positions: Positions,
     pub rows_upserted: u64,
     pub rows_deleted: u64,
@@ -62,8 +64,10 @@ pub struct Snapshot {
 /// Guarantees owed by every backend:
 /// - **Atomicity**: [`append`](Self::append) adds all rows with their positions as one commit, or
 ///   nothing.
-/// - **Exactly once**: an append whose positions a table has already reached is refused with
-///   [`Error::AlreadyCommitted`], so a retry after a lost answer adds nothing.
+/// - **Exactly once**: an append is refused with [`Error::AlreadyCommitted`] when the table has gone
+///   beyond where its rows begin, in any of its partitions. So a retry after a lost answer adds nothing,
+///   nor does a writer that believes in a partition which another has taken over. That holds for all
+///   writers of a table, in whatever process they are.
 /// - **Immutable past**: reading at a commit gives the same rows for ever, until
 ///   [`vacuum`](Self::vacuum); a pinned commit is not vacuumed.
 /// - **Order of commits**: ids increase by one per commit; their times never decrease.

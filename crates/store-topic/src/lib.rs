@@ -191,6 +191,10 @@ pub trait Subscription: Send {
     /// be assigned to this member.
     async fn seek(&mut self, partition: PartitionId, offset: Offset) -> Result<()>;
 
+    /// Per assigned partition, the first offset that it does not have yet, as far as this member knows
+    /// without asking: what it knows may be some seconds old, and is never less than what was delivered.
+    fn ends(&self) -> Positions;
+
     /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
     /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
     /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed. Says whether

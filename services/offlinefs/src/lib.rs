@@ -6,6 +6,7 @@
 
 mod append;
 mod history;
+mod metrics;
 pub mod service;
 mod upkeep;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use twinfold_client::Definitions;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_ingest::{Statuses, Supervisor};
+use twinfold_ingest::{Statuses, Supervisor, follow_definitions};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
 use twinfold_service_kit::{SystemClock, TaskGroup};
 use twinfold_store_topic::TopicStore;
@@ -57,7 +57,7 @@ impl Service for OfflinefsService {
         let definitions = Arc::new(RemoteRegistry::connect(&config.registry.url).await?);
         let followed = Arc::clone(&definitions);
         tasks.spawn("definitions", |shutdown| async move {
-            followed.follow(shutdown).await;
+            follow_definitions(&followed, &SystemClock, shutdown).await;
             Ok::<(), Infallible>(())
         });
         let definitions: Arc<dyn Definitions> = definitions;
@@ -71,6 +71,7 @@ impl Service for OfflinefsService {
             )),
             definitions,
             limits: config.batches.limits(config.topic.future_skew_ms_max),
+            budget: config.batches.budget(),
             clock: Arc::new(SystemClock),
             statuses: Statuses::new(),
             tasks: tasks.clone(),

@@ -150,31 +150,23 @@ impl Registry {
         id: &FeatureGroupId,
         deletion: Deletion,
     ) -> Result<()> {
-        let _references = self.inner.references.lock().await;
-        let mut record = self.feature_group(id).await?;
-        if deletion == Deletion::RefuseIfUsed {
-            let users = self.users(id).await?;
-            if !users.is_empty() {
-                return Err(Error::InUse {
-                    group: id.clone(),
-                    users,
-                });
-            }
-        }
         for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let deleting = ResourceState::Deleting;
-            let set = self
-                .metadata()
-                .set_group_state(id, &deleting, record.revision)
-                .await;
-            match set {
+            // Before the users are looked for: who becomes one meanwhile makes a newer change.
+            let seen = self.metadata().newest_change().await?;
+            self.feature_group(id).await?;
+            let sequence = match deletion {
+                Deletion::Force => None,
+                Deletion::RefuseIfUsed => {
+                    self.require_unused(id).await?;
+                    Some(seen)
+                }
+            };
+            match self.metadata().begin_deletion(id, sequence).await {
                 Ok(()) => {
                     self.changed().await;
                     return Ok(());
                 }
-                Err(MetadataError::StaleRevision { .. }) => {
-                    record = self.feature_group(id).await?;
-                }
+                Err(MetadataError::StaleFeed { .. }) => {}
                 Err(other) => return Err(other.into()),
             }
         }
@@ -256,6 +248,17 @@ impl Registry {
             Err(MetadataError::WrongState { .. }) => Err(being_deleted(group.id())),
             Err(other) => Err(other.into()),
         }
+    }
+
+    async fn require_unused(&self, id: &FeatureGroupId) -> Result<()> {
+        let users = self.users(id).await?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        Err(Error::InUse {
+            group: id.clone(),
+            users,
+        })
     }
 
     /// What refers to the group, in words; the list is cut.

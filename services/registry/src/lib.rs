@@ -11,6 +11,7 @@ mod error;
 mod feature_groups;
 mod feature_views;
 pub mod http;
+mod metrics;
 mod quarantine;
 mod query_check;
 mod reconcile;
@@ -57,6 +58,8 @@ pub struct Config {
     pub step_timeout: Duration,
     /// The loop looks for unfinished work this often even if nobody woke it.
     pub resync_interval: Duration,
+    /// How often the feed is asked what other processes have changed.
+    pub feed_poll: Duration,
 }
 
 impl Default for Config {
@@ -68,6 +71,7 @@ impl Default for Config {
             retry_delay_max: Duration::from_secs(60),
             step_timeout: Duration::from_secs(60),
             resync_interval: Duration::from_secs(30),
+            feed_poll: Duration::from_millis(250),
         }
     }
 }
@@ -88,11 +92,8 @@ struct Inner {
     /// Wakes the reconcile loop.
     work: Notify,
     failures: Mutex<reconcile::Failures>,
-    /// One pass at a time, so that two never make and remove the same table at once.
+    /// One pass of this process at a time; the metadata store's lease keeps those of others away.
     pass: tokio::sync::Mutex<()>,
-    /// Held while a reference between definitions is checked and written: a view is not created on a
-    /// group that is being deleted meanwhile.
-    references: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
@@ -106,7 +107,6 @@ impl Registry {
                 work: Notify::new(),
                 failures: Mutex::default(),
                 pass: tokio::sync::Mutex::default(),
-                references: tokio::sync::Mutex::default(),
             }),
         };
         registry.read_feed().await?;

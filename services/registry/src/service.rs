@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::{Config, Registry, Stores, http};
 pub struct RegistryConfig {
     process: ProcessConfig,
     http: HttpConfig,
-    metadata: StoreConfig,
+    metadata: MetadataConfig,
     topic: TopicConfig,
     online: StoreConfig,
     offline: StoreConfig,
@@ -28,6 +29,13 @@ pub struct RegistryConfig {
 #[serde(deny_unknown_fields)]
 struct HttpConfig {
     address: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetadataConfig {
+    url: String,
+    feed_poll_ms: NonZeroU64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,6 +77,7 @@ impl Service for RegistryService {
         let retention = Duration::from_secs(config.topic.retention_hours * 3_600);
         let registry_config = Config {
             topic_retention: Some(retention),
+            feed_poll: Duration::from_millis(config.metadata.feed_poll_ms.get()),
             ..Config::default()
         };
         let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);

@@ -56,11 +56,12 @@ impl Registry {
     /// Stores the finished dataset under its reserved version; from then on it pins its commits. A group
     /// that was deleted while the dataset was made has none left to pin.
     pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
-        let _references = self.inner.references.lock().await;
-        for pin in &dataset.pins {
-            self.check_pin(pin).await?;
+        self.check_pins(dataset).await?;
+        if let Err(error) = self.metadata().put_dataset(dataset).await {
+            // When a group went meanwhile, this says which.
+            self.check_pins(dataset).await?;
+            return Err(error.into());
         }
-        self.metadata().put_dataset(dataset).await?;
         self.announce().await;
         Ok(())
     }
@@ -121,6 +122,13 @@ impl Registry {
             .map(|pin| pin.commit)
             .collect();
         Ok(commits.into_iter().collect())
+    }
+
+    async fn check_pins(&self, dataset: &TrainingDataset) -> Result<()> {
+        for pin in &dataset.pins {
+            self.check_pin(pin).await?;
+        }
+        Ok(())
     }
 
     /// The table that a pin names belongs to the group as it is now, and is not about to go.

@@ -26,6 +26,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub struct RemoteRegistry {
     registry: Service,
     newest: watch::Sender<u64>,
+    /// How often the registry has answered the question after the newest change.
+    answers: watch::Sender<u64>,
     groups: ArcSwapOption<KnownGroups>,
     /// Schemas never change, so these are never forgotten.
     schemas: Mutex<HashMap<SchemaId, Arc<WriterSchema>>>,
@@ -45,6 +47,7 @@ impl RemoteRegistry {
         Ok(Self {
             registry,
             newest: watch::Sender::new(newest.sequence),
+            answers: watch::Sender::new(1),
             groups: ArcSwapOption::empty(),
             schemas: Mutex::default(),
         })
@@ -62,6 +65,7 @@ impl RemoteRegistry {
             };
             match asking {
                 Ok(newest) => {
+                    self.answers.send_modify(|count| *count += 1);
                     self.newest.send_if_modified(|known| {
                         let is_new = newest.sequence != *known;
                         *known = newest.sequence;
@@ -77,6 +81,12 @@ impl RemoteRegistry {
                 }
             }
         }
+    }
+
+    /// Moves with every answer to [`follow`](Self::follow), whether it brings news or not: at least every
+    /// 20 seconds while the registry is there.
+    pub fn answers(&self) -> watch::Receiver<u64> {
+        self.answers.subscribe()
     }
 
     /// Stores the group and returns when its topic and tables exist, or after `wait` with whatever state it

@@ -88,7 +88,7 @@ pub fn dataset(version: u32) -> TrainingDataset {
         query: query(),
         pins: vec![PinnedTable {
             group: group("a").id().clone(),
-            resource: group("a").id().resource_name(2),
+            resource: group("a").id().resource_name(1),
             commit: 3,
         }],
         features: vec![("fare".to_owned(), FeatureType::Double)],

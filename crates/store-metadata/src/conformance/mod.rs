@@ -37,6 +37,9 @@ macro_rules! metadata_conformance {
             states_move_only_where_they_may,
             a_reason_may_hold_any_character,
             a_feature_view_is_stored_as_it_is,
+            what_is_referred_to_is_there_and_stays,
+            a_deletion_notices_what_changed_meanwhile,
+            there_is_one_reconciler_at_a_time,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
             every_change_is_in_the_feed_once_and_in_order,
@@ -289,6 +292,7 @@ pub async fn a_reason_may_hold_any_character(place: &dyn Place) {
 
 pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
     let store = place.open().await;
+    create(&store, "a").await;
     let (first, second) = (view("default", 1), view("default", 2));
     let elsewhere = view("elsewhere", 1);
     for view in [&second, &first, &elsewhere] {
@@ -347,9 +351,78 @@ pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     assert_eq!(other.expect("free"), 1);
 }
 
+pub async fn what_is_referred_to_is_there_and_stays(place: &dyn Place) {
+    let store = place.open().await;
+    let reserved = store.reserve_dataset(&project(), "fares", Some(1)).await;
+    reserved.expect("free");
+    let refer = async || {
+        (
+            store.create_view(&view("default", 1), NOW).await,
+            store.put_dataset(&dataset(1)).await,
+        )
+    };
+    let refused = refer().await;
+    assert!(
+        matches!(
+            refused,
+            (Err(Error::NotFound { .. }), Err(Error::NotFound { .. }))
+        ),
+        "{refused:?}"
+    );
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    store.begin_deletion(id, None).await.expect("there");
+    let refused = refer().await;
+    assert!(
+        matches!(
+            refused,
+            (Err(Error::WrongState { .. }), Err(Error::WrongState { .. }))
+        ),
+        "{refused:?}"
+    );
+    store.remove_group(id).await.expect("deleting");
+    // What was read in one life is not there in the next.
+    create(&store, "a").await;
+    let (viewed, pinned) = refer().await;
+    viewed.expect("there");
+    assert!(matches!(pinned, Err(Error::NotFound { .. })), "{pinned:?}");
+    assert_eq!(store.datasets(None).await.expect("readable"), []);
+}
+
+pub async fn a_deletion_notices_what_changed_meanwhile(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let seen = store.newest_change().await.expect("readable");
+    let view = store.create_view(&view("default", 1), NOW).await;
+    view.expect("new");
+    let late = store.begin_deletion(id, Some(seen)).await;
+    assert!(matches!(late, Err(Error::StaleFeed { .. })), "{late:?}");
+    let stored = store.group(id).await.expect("readable").expect("there");
+    assert_eq!(stored.state, ResourceState::Creating);
+
+    let seen = store.newest_change().await.expect("readable");
+    let deleted = store.begin_deletion(id, Some(seen)).await;
+    deleted.expect("nothing changed");
+    let again = store.begin_deletion(id, Some(seen)).await;
+    again.expect("the same deletion");
+    assert_eq!(store.newest_change().await.expect("readable"), seen + 1);
+}
+
+pub async fn there_is_one_reconciler_at_a_time(place: &dyn Place) {
+    let store = place.open().await;
+    let lease = async || store.reconciler().await.expect("answers");
+    let mut first = lease().await.expect("free");
+    assert!(lease().await.is_none());
+    first.renew().await.expect("held");
+    first.release().await.expect("held");
+    assert!(lease().await.is_some());
+}
+
 pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
+    create(&store, "a").await;
     let unreserved = store.put_dataset(&dataset(1)).await;
     assert!(
         matches!(unreserved, Err(Error::NotFound { .. })),

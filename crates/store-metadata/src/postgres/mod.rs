@@ -14,7 +14,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Postgres, Transaction};
 
-use crate::{Change, Error, MetadataStore, Result};
+use crate::{Change, Error, Lease, MetadataStore, Result};
 
 const READERS_MAX: u32 = 8;
 /// How long a transaction may go without a statement: a process that was stopped or cut off while it held
@@ -26,13 +26,17 @@ const STATEMENT_MS_MAX: u64 = 20_000;
 /// may hold the lock.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Says in PostgreSQL's lock table whose lock it is.
+/// These say in PostgreSQL's lock table whose locks they are.
 const WRITERS_LOCK: i32 = i32::from_be_bytes(*b"twin");
+const RECONCILER_LOCK: i32 = i32::from_be_bytes(*b"reco");
 /// The isolation is named because an administrator may have set another default.
 const BEGIN_WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 /// Advisory locks are shared by the whole database: the id of the table keeps its schemas apart.
 const LOCK_WRITERS: &str =
     "SELECT pg_advisory_xact_lock($1, CAST(CAST('changes' AS regclass) AS int))";
+
+const TRY_LOCK: &str =
+    "SELECT pg_try_advisory_xact_lock($1, CAST(CAST('changes' AS regclass) AS int))";
 
 const COUNT_HISTORIES: &str = "SELECT count(*) FROM pg_tables
      WHERE schemaname = current_schema() AND tablename = '_sqlx_migrations'";
@@ -100,10 +104,35 @@ impl MetadataStore for PostgresMetadata {
         sql::changes::newest(&mut *self.read().await?).await
     }
 
+    async fn reconciler(&self) -> Result<Option<Box<dyn Lease>>> {
+        let mut transaction = self.readers.begin().await?;
+        let is_ours: bool = sqlx::query_scalar(TRY_LOCK)
+            .bind(RECONCILER_LOCK)
+            .fetch_one(&mut *transaction)
+            .await?;
+        Ok(is_ours.then(|| Box::new(Locked(transaction)) as Box<dyn Lease>))
+    }
+
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
         self.writer.close().await;
         Ok(())
+    }
+}
+
+/// A transaction that holds a lock and does nothing else. The server ends it, and with it the lock, when
+/// it hears nothing for [`IDLE_IN_TRANSACTION_MS_MAX`]; then the next statement fails.
+struct Locked(Transaction<'static, Postgres>);
+
+#[async_trait]
+impl Lease for Locked {
+    async fn renew(&mut self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&mut *self.0).await?;
+        Ok(())
+    }
+
+    async fn release(self: Box<Self>) -> Result<()> {
+        Ok(self.0.rollback().await?)
     }
 }
 

@@ -140,15 +140,23 @@ impl FeatureGroups for Store {
         }
         record.require_state("not deleting", |found| *found != ResourceState::Deleting)?;
         record.require_revision(revision)?;
-        let (name, reason) = state_columns(state);
-        sqlx::query("UPDATE feature_groups SET state = $1, state_reason = $2 WHERE id = $3")
-            .bind(name)
-            .bind(reason)
-            .bind(row)
-            .execute(&mut *transaction)
-            .await?;
-        let change = ChangeSubject::FeatureGroup(id.clone());
-        changes::record(&mut transaction, &change).await?;
+        put_state(&mut transaction, row, id, state).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn begin_deletion(&self, id: &FeatureGroupId, sequence: Option<u64>) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let StoredGroup { row, record } = get(&mut transaction, id).await?;
+        if record.state == ResourceState::Deleting {
+            return Ok(());
+        }
+        if let Some(wanted) = sequence {
+            let found = changes::newest(&mut transaction).await?;
+            if found != wanted {
+                return Err(Error::StaleFeed { found, wanted });
+            }
+        }
+        put_state(&mut transaction, row, id, &ResourceState::Deleting).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -201,6 +209,32 @@ async fn begin_life(connection: &mut Connection, id: &FeatureGroupId) -> Result<
     .fetch_one(connection)
     .await?;
     number("lives of a feature group", lives)
+}
+
+/// The group if something may begin to refer to it.
+pub(super) async fn referable(
+    connection: &mut Connection,
+    id: &FeatureGroupId,
+) -> Result<GroupRecord> {
+    let StoredGroup { record, .. } = get(connection, id).await?;
+    record.require_state("not deleting", |state| *state != ResourceState::Deleting)?;
+    Ok(record)
+}
+
+async fn put_state(
+    connection: &mut Connection,
+    row: i64,
+    id: &FeatureGroupId,
+    state: &ResourceState,
+) -> Result<()> {
+    let (name, reason) = state_columns(state);
+    sqlx::query("UPDATE feature_groups SET state = $1, state_reason = $2 WHERE id = $3")
+        .bind(name)
+        .bind(reason)
+        .bind(row)
+        .execute(&mut *connection)
+        .await?;
+    changes::record(connection, &ChangeSubject::FeatureGroup(id.clone())).await
 }
 
 struct StoredGroup {

@@ -3,7 +3,7 @@ use sqlx::Row as _;
 use twinfold_model::{EventTime, FeatureView, FeatureViewId, ProjectName};
 use twinfold_wire::rest::FeatureViewBody;
 
-use super::{Row, Store, changes};
+use super::{Row, Store, changes, feature_groups};
 use crate::columns::{from_json, to_json};
 use crate::{ChangeSubject, Error, FeatureViews, Result};
 
@@ -13,6 +13,9 @@ const WHAT: &str = "feature view";
 impl FeatureViews for Store {
     async fn create_view(&self, view: &FeatureView, at: EventTime) -> Result<()> {
         let mut transaction = self.write().await?;
+        for group in view.query.groups() {
+            feature_groups::referable(&mut transaction, group).await?;
+        }
         let inserted = sqlx::query(
             "INSERT INTO feature_views (project, name, version, body, created_at_us)
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (project, name, version) DO NOTHING",

@@ -3,7 +3,7 @@ use sqlx::Row as _;
 use twinfold_model::{ProjectName, TrainingDataset};
 use twinfold_wire::rest::TrainingDatasetBody;
 
-use super::{Connection, Row, Store, changes};
+use super::{Connection, Row, Store, changes, feature_groups};
 use crate::columns::{from_json, number, to_json};
 use crate::{ChangeSubject, Error, Result, TrainingDatasets};
 
@@ -53,6 +53,15 @@ impl TrainingDatasets for Store {
                 });
             }
             _ => return Err(not_found(project, name, version)),
+        }
+        for pin in &dataset.pins {
+            let group = feature_groups::referable(&mut transaction, &pin.group).await?;
+            if group.resource != pin.resource {
+                return Err(Error::NotFound {
+                    what: "history table",
+                    name: pin.resource.clone(),
+                });
+            }
         }
         sqlx::query(
             "UPDATE training_datasets SET state = 'finished', body = $1

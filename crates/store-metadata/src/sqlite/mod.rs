@@ -8,6 +8,8 @@
 mod sql;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,7 +19,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
-use crate::{Change, Error, MetadataStore, Result};
+use crate::{Change, Error, Lease, MetadataStore, Result};
 
 const READERS_MAX: u32 = 4;
 /// How long to wait for another process that writes the same file.
@@ -37,6 +39,8 @@ type Store = SqliteMetadata;
 pub struct SqliteMetadata {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Whether somebody has the reconciler's lease. Kept here: one process has a file open at a time.
+    is_leased: Arc<AtomicBool>,
 }
 
 impl SqliteMetadata {
@@ -61,7 +65,11 @@ impl SqliteMetadata {
             return Err(error);
         }
         let readers = pool(READERS_MAX).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            is_leased: Arc::default(),
+        })
     }
 
     async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
@@ -84,11 +92,37 @@ impl MetadataStore for SqliteMetadata {
         sql::changes::newest(&mut *self.read().await?).await
     }
 
+    async fn reconciler(&self) -> Result<Option<Box<dyn Lease>>> {
+        if self.is_leased.swap(true, Ordering::SeqCst) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Leased(Arc::clone(&self.is_leased)))))
+    }
+
     async fn close(&self) -> Result<()> {
         self.readers.close().await;
         // The last connection to close folds the write-ahead log into the file.
         self.writer.close().await;
         Ok(())
+    }
+}
+
+struct Leased(Arc<AtomicBool>);
+
+#[async_trait]
+impl Lease for Leased {
+    async fn renew(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

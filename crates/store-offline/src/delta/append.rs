@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use deltalake_core::checkpoints::create_checkpoint;
 use deltalake_core::kernel::transaction::CommitData;
 use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::logstore::{CommitOrBytes, LogStore};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use tokio::sync::OnceCell;
-use twinfold_model::{Commit, Positions};
+use twinfold_model::{Commit, Offset, Positions};
 use uuid::Uuid;
 
 use super::data_file::{DataFile, DataFiles};
@@ -20,13 +19,13 @@ use crate::{AppendRequest, Error, Result};
 
 /// A cold open reads at most this many commits after a checkpoint.
 pub(super) const CHECKPOINT_INTERVAL_COMMITS: u64 = 50;
+/// So often a commit is tried when other writers of the table are faster.
+const COMMIT_ATTEMPTS_MAX: u32 = 10;
 
 impl Table {
     pub(super) async fn append(&self, request: AppendRequest) -> Result<Commit> {
         let _writing = self.writing.lock().await;
-        let head = self.head().await?;
-        self.check_writable(&head)?;
-        self.refuse_reached(&head.positions, &request.positions)?;
+        let head = self.head_for(&request).await?;
         let transactions = commit_info::transactions(&self.name, &request.positions)?;
         let batches = request
             .batches
@@ -45,21 +44,67 @@ impl Table {
         })
         .await?;
         self.place.publish(&drafts, &files).await?;
+        self.commit_rows(head, &request, &files, transactions).await
+    }
 
-        let mut commit = self.next_commit(&head);
+    /// The newest commit, if the rows may follow it.
+    async fn head_for(&self, request: &AppendRequest) -> Result<Arc<Head>> {
+        let head = self.head().await?;
+        self.check_writable(&head)?;
+        self.refuse_contained(&head.positions, request)?;
+        Ok(head)
+    }
+
+    /// Commits files of rows. When another writer was faster, their place is checked once more and the
+    /// commit tried again: the files need not be written a second time.
+    async fn commit_rows(
+        &self,
+        mut head: Arc<Head>,
+        request: &AppendRequest,
+        files: &[DataFile],
+        transactions: Vec<Transaction>,
+    ) -> Result<Commit> {
+        let schema = head.schema.clone();
+        let mut attempts_left = COMMIT_ATTEMPTS_MAX;
+        loop {
+            let commit = self.rows_after(&head, request, files);
+            let actions = added(files, &commit, true);
+            let operation = DeltaOperation::Write {
+                mode: SaveMode::Append,
+                partition_by: None,
+                predicate: None,
+            };
+            let data = commit_data(&commit, actions, operation, transactions.clone());
+            attempts_left -= 1;
+            let newer = match self.write_commit(&head, &commit, data).await {
+                Outcome::Written => return Ok(commit),
+                Outcome::Unknown(error) => return Err(error),
+                Outcome::Missing(Error::Conflict { .. }) if attempts_left > 0 => {
+                    self.head_for(request).await
+                }
+                Outcome::Missing(error) => Err(error),
+            };
+            head = match newer {
+                Ok(newer) if newer.schema == schema => newer,
+                other => {
+                    self.place.delete_orphans(files).await;
+                    // Files of another schema are written anew.
+                    let conflict = |_| Error::Conflict {
+                        table: self.name.clone(),
+                    };
+                    return Err(other.map_or_else(|error| error, conflict));
+                }
+            };
+        }
+    }
+
+    fn rows_after(&self, head: &Head, request: &AppendRequest, files: &[DataFile]) -> Commit {
+        let mut commit = self.next_commit(head);
         commit.positions.merge(&request.positions);
         commit.rows_upserted = request.rows_upserted;
         commit.rows_deleted = request.rows_deleted;
         commit.bytes = files.iter().map(|file| file.bytes).sum();
-        let actions = added(&files, &commit, true);
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: None,
-            predicate: None,
-        };
-        let data = commit_data(&commit, actions, operation, transactions);
-        self.commit(&head, &commit, data, &files).await?;
-        Ok(commit)
+        commit
     }
 
     /// What the commit after `head` is, before it says what it contains.
@@ -74,8 +119,7 @@ impl Table {
         }
     }
 
-    /// Writes a commit and moves the head to it. The write takes the place after the head or fails, so
-    /// that what was decided from the head holds. When it is certain that nothing was written, the new
+    /// Writes a commit and moves the head to it. When it is certain that nothing was written, the new
     /// files are deleted; when it is not, they are left for a vacuum.
     pub(super) async fn commit(
         &self,
@@ -84,25 +128,39 @@ impl Table {
         data: CommitData,
         files: &[DataFile],
     ) -> Result<()> {
-        let bytes = data
-            .get_bytes()
-            .map_err(|error| self.delta_error(error.into()))?;
+        match self.write_commit(head, commit, data).await {
+            Outcome::Written => Ok(()),
+            Outcome::Unknown(error) => Err(error),
+            Outcome::Missing(error) => {
+                self.place.delete_orphans(files).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// The write takes the place after the head or fails, so that what was decided from the head holds.
+    ///
+    /// One that failed can be there all the same: an answer can be lost, and a request that was tried
+    /// again finds its own first attempt in the way. No two commits have the same bytes.
+    async fn write_commit(&self, head: &Head, commit: &Commit, data: CommitData) -> Outcome {
+        let bytes = match data.get_bytes() {
+            Ok(bytes) => bytes,
+            Err(error) => return Outcome::Missing(self.delta_error(error.into())),
+        };
         let entry = CommitOrBytes::LogBytes(bytes.clone());
         let written = self
             .log
             .write_commit_entry(commit.id, entry, Uuid::new_v4());
         if let Err(error) = written.await {
-            match self.outcome(commit.id, &bytes).await {
-                Outcome::Written => {}
-                Outcome::Missing => {
-                    self.forget_head();
-                    self.place.delete_orphans(files).await;
-                    return Err(self.delta_error(error.into()));
-                }
-                Outcome::Unknown => {
-                    self.forget_head();
-                    return Err(self.delta_error(error.into()));
-                }
+            let error = self.delta_error(error.into());
+            let outcome = match self.log.read_commit_entry(commit.id).await {
+                Ok(Some(found)) if found == bytes => Outcome::Written,
+                Ok(_) => Outcome::Missing(error),
+                Err(_) => Outcome::Unknown(error),
+            };
+            if !matches!(outcome, Outcome::Written) {
+                self.forget_head();
+                return outcome;
             }
         }
         self.advance(Arc::new(Head {
@@ -114,17 +172,7 @@ impl Table {
             state: OnceCell::new(),
         }))
         .await;
-        Ok(())
-    }
-
-    /// Whether a commit that failed is there all the same: an answer can be lost, and a request that was
-    /// tried again finds its own first attempt in the way. No two commits have the same bytes.
-    async fn outcome(&self, commit: u64, bytes: &Bytes) -> Outcome {
-        match self.log.read_commit_entry(commit).await {
-            Ok(Some(found)) if found == *bytes => Outcome::Written,
-            Ok(_) => Outcome::Missing,
-            Err(_) => Outcome::Unknown,
-        }
+        Outcome::Written
     }
 
     /// Makes a commit of this process the head.
@@ -152,13 +200,16 @@ impl Table {
         }
     }
 
-    fn refuse_reached(&self, reached: &Positions, wanted: &Positions) -> Result<()> {
-        for (partition, next) in wanted.iter() {
-            if let Some(reached) = reached.get(partition).filter(|reached| *reached >= next) {
+    fn refuse_contained(&self, contained: &Positions, request: &AppendRequest) -> Result<()> {
+        for (partition, next) in request.positions.iter() {
+            let follows = request.follows.get(partition).unwrap_or(Offset::ZERO);
+            let reached = contained.get(partition).unwrap_or(Offset::ZERO);
+            if reached > follows {
                 return Err(Error::AlreadyCommitted {
                     table: self.name.clone(),
                     partition: partition.0,
                     reached: reached.0,
+                    follows: follows.0,
                     found: next.0,
                 });
             }
@@ -167,11 +218,12 @@ impl Table {
     }
 }
 
-/// What is known of a commit whose write has failed.
+/// What is known of a commit after its write.
 enum Outcome {
     Written,
-    Missing,
-    Unknown,
+    /// It is certainly not there, for this reason.
+    Missing(Error),
+    Unknown(Error),
 }
 
 pub(super) fn commit_data(

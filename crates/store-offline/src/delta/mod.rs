@@ -40,8 +40,8 @@ const DROPPED_PREFIX: &str = ".dropped-";
 
 /// The history as Delta tables in a folder of this machine or in a bucket.
 ///
-/// One process writes to a table: its appends wait for each other. Should another write all the same,
-/// the second of two commits fails with [`Error::Conflict`], and nothing is lost or doubled.
+/// Appends of one process to a table wait for each other. When another process writes to it too, the
+/// second of two commits is tried again behind the first, or fails; nothing is lost or doubled.
 #[derive(Debug)]
 pub struct DeltaStore {
     root: Root,

@@ -299,3 +299,19 @@ pub async fn concurrent_appends_stay_in_order(harness: &dyn Harness, topic: &str
     assert!(next_of.values().all(|count| *count == APPENDS_EACH));
     store.close().await
 }
+
+/// A member knows where its partitions end, as far as it has read at least.
+pub async fn a_member_knows_where_its_partitions_end(
+    harness: &dyn Harness,
+    topic: &str,
+) -> Result<()> {
+    let store = open_with(harness, topic, 2).await?;
+    let appends = vec![append_of(P0, "a", 3), append_of(P1, "b", 2)];
+    store.append(topic, appends).await?;
+    let mut reader = read_from_start(&*store, topic).await?;
+    take(&mut *reader, 5, 1 << 20).await?;
+    let ends = reader.ends();
+    assert_eq!(ends.get(P0), Some(Offset(3)));
+    assert_eq!(ends.get(P1), Some(Offset(2)));
+    store.close().await
+}

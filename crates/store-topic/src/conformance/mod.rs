@@ -26,10 +26,10 @@ pub use consumers::{
     progress_is_kept_and_only_moves_forward, progress_told_during_a_rebalance_is_kept_or_refused,
 };
 pub use delivery::{
-    a_dropped_wait_loses_nothing, appends_get_consecutive_offsets,
-    concurrent_appends_stay_in_order, delivery_follows_seek, partitions_take_turns,
-    records_come_back_as_appended, small_fetches_lose_nothing, times_never_decrease,
-    waiting_ends_with_an_append,
+    a_dropped_wait_loses_nothing, a_member_knows_where_its_partitions_end,
+    appends_get_consecutive_offsets, concurrent_appends_stay_in_order, delivery_follows_seek,
+    partitions_take_turns, records_come_back_as_appended, small_fetches_lose_nothing,
+    times_never_decrease, waiting_ends_with_an_append,
 };
 pub use keeping::{
     a_dropped_topic_is_forgotten, a_refused_call_appends_nothing, close_refuses_and_keeps,
@@ -58,6 +58,7 @@ macro_rules! topic_store_conformance {
             delivery_follows_seek
             small_fetches_lose_nothing
             partitions_take_turns
+            a_member_knows_where_its_partitions_end
             what_was_appended_survives_reopening
             what_was_synced_survives_reopening
             a_refused_call_appends_nothing

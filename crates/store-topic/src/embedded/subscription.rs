@@ -199,6 +199,12 @@ impl Subscription for EmbeddedSubscription {
         }
     }
 
+    fn ends(&self) -> Positions {
+        let assigned = self.assigned.keys();
+        let end = |id: &PartitionId| Some((*id, self.topic.partition(*id).ok()?.bounds().next));
+        assigned.filter_map(end).collect()
+    }
+
     async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         let topic = Arc::clone(&self.topic);
         let (consumer, positions) = (self.consumer.clone(), positions.clone());

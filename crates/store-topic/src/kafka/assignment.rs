@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset as At, TopicPartitionList};
 use tracing::warn;
 use twinfold_model::{Offset, PartitionId, Positions};
@@ -22,6 +23,8 @@ pub(super) struct Assignment {
     topic: String,
     timeout: Duration,
     cursors: Mutex<BTreeMap<PartitionId, Cursor>>,
+    /// Where partitions end, as the client last said.
+    ends: Mutex<Positions>,
 }
 
 /// From where a partition is wanted. Each seek has a number of its own.
@@ -59,6 +62,7 @@ impl Assignment {
             topic: topic.to_owned(),
             timeout,
             cursors: Mutex::default(),
+            ends: Mutex::default(),
         }
     }
 
@@ -245,6 +249,41 @@ impl Assignment {
     /// The partitions that the member has now.
     pub(super) fn partitions(&self) -> Vec<PartitionId> {
         self.cursors().keys().copied().collect()
+    }
+
+    /// Takes from the client's statistics where partitions end: for us a partition ends where records are
+    /// certain.
+    pub(super) fn note_ends(&self, statistics: &Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else {
+            return;
+        };
+        let known = topic.partitions.iter();
+        let known: Positions = known
+            .filter_map(|(id, partition)| {
+                let id = u32::try_from(*id).ok()?;
+                let end = u64::try_from(partition.ls_offset).ok()?;
+                Some((PartitionId(id), Offset(end)))
+            })
+            .collect();
+        self.known_ends().merge(&known);
+    }
+
+    fn known_ends(&self) -> MutexGuard<'_, Positions> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the member's partitions end, as far as is known; never before what was delivered.
+    pub(super) fn ends(&self) -> Positions {
+        let known = self.known_ends().clone();
+        let cursors = self.cursors();
+        let end = |(id, cursor): (&PartitionId, &Cursor)| {
+            let delivered = match cursor {
+                Cursor::At { next, .. } => Some(*next),
+                _ => None,
+            };
+            known.get(*id).max(delivered).map(|end| (*id, end))
+        };
+        cursors.iter().filter_map(end).collect()
     }
 
     /// How far the partition's delivery has come.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::Statistics;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -126,6 +127,10 @@ impl Member {
 impl ClientContext for Member {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         failure::log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        self.handover.assignment.note_ends(&statistics);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

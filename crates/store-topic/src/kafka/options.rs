@@ -180,6 +180,8 @@ impl KafkaOptions {
                 "queued.max.messages.kbytes",
                 (self.fetch_buffer_bytes_max / 1024).to_string(),
             )
+            // Brings the ends of the partitions, which come with every fetch.
+            .set("statistics.interval.ms", "2000")
             // A full buffer is looked at again soon, not after a second.
             .set("fetch.queue.backoff.ms", "5");
         if let Some(instance) = &self.instance {

@@ -126,6 +126,10 @@ impl Subscription for KafkaSubscription {
         blocking(move || handover.assignment.seek(&client, partition, offset)).await
     }
 
+    fn ends(&self) -> Positions {
+        self.handover.assignment.ends()
+    }
+
     async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         self.check()?;
         let ours = self.handover.assignment.partitions();

@@ -15,9 +15,10 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use twinfold_client::Platform;
 use twinfold_model::FeatureGroupId;
+use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
 use errors::Failure;
@@ -60,6 +61,7 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
         .fallback(errors::no_such_route)
         .method_not_allowed_fallback(errors::no_such_method)
         .with_state(Arc::new(served))
+        .layer(middleware::from_fn(count_requests))
 }
 
 async fn show(State(api): State<Api>) -> Json<PlatformBody> {

@@ -187,6 +187,7 @@ impl EmbeddedPlatform {
             definitions: Arc::clone(&self.definitions),
             sinks,
             limits: config.limits(self.config.topic.future_skew_ms_max),
+            budget: config.budget(),
             clock: Arc::clone(&self.clock),
             statuses: statuses.clone(),
             tasks: tasks.clone(),

@@ -16,7 +16,7 @@ pub(super) fn routes() -> Router<Registry> {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wait {
-    /// Answers when the newest change is another.
+    /// Answers when there is a newer change than this. Another registry may be a moment behind.
     #[serde(default)]
     after: u64,
     /// Or after this long, whatever it is.
@@ -30,7 +30,7 @@ async fn newest(
 ) -> Json<NewestChangeBody> {
     let mut newest = registry.newest_change();
     let patience = Duration::from_millis(wait.wait_ms.min(WAIT_MS_MAX));
-    let moved = newest.wait_for(|sequence| *sequence != wait.after);
+    let moved = newest.wait_for(|sequence| *sequence > wait.after);
     // Whether it moved or not, what it is now is the answer.
     let _elapsed = tokio::time::timeout(patience, moved).await.map(drop);
     let sequence = *newest.borrow();

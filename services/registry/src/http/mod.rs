@@ -6,7 +6,8 @@ mod feed;
 mod quarantine;
 mod schemas;
 
-use axum::Router;
+use axum::{Router, middleware};
+use twinfold_service_kit::metrics::count_requests;
 
 use crate::Registry;
 
@@ -23,5 +24,7 @@ pub fn router(registry: Registry) -> Router {
         .fallback(errors::no_such_route)
         .method_not_allowed_fallback(errors::no_such_method)
         .with_state(registry);
-    Router::new().nest("/v1", resources)
+    Router::new()
+        .nest("/v1", resources)
+        .layer(middleware::from_fn(count_requests))
 }

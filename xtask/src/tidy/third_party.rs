@@ -2,10 +2,10 @@
 
 use super::{Violation, Workspace};
 
-/// `shared-features` names features of some of them, without code.
+/// `shared-features` names features of some of them, without code. Benchmarks use clients bare, to compare.
 const KNOWN_TO: &[(&str, &[&str])] = &[
-    ("rdkafka", &["store-topic"]),
-    ("scylla", &["store-online"]),
+    ("rdkafka", &["store-topic", "benches"]),
+    ("scylla", &["store-online", "benches"]),
     ("deltalake", &["store-offline"]),
     ("deltalake-core", &["store-offline", "shared-features"]),
     ("object_store", &["store-offline", "shared-features"]),

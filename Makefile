@@ -152,6 +152,12 @@ fuzz: ## feed every decoder arbitrary bytes, FUZZ_SECONDS each (needs nightly an
 	    CARGO_TARGET_DIR=$(CACHE)/fuzz cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
+# These measure the services of a deployment, between the servers that one has.
+DEPLOYMENT_BENCHES := onlinefs onlinefs-embedded onlinefs-memory scale-out freshness insert-kafka
+
+$(DEPLOYMENT_BENCHES:%=bench-%): bench-%: build server-tools
+	VENV_PYTHON=$(VENV_PYTHON) $(WITH_SERVERS) benches/record bench-$*
+
 bench-%: build ## measure one thing: benches/bench-NAME; the result is kept in benches/results
 	VENV_PYTHON=$(VENV_PYTHON) benches/record bench-$*
 

@@ -5,9 +5,10 @@ use super::{Violation, Workspace};
 /// Has no code: it only names features of third-party crates.
 const NAMES_FEATURES: &str = "shared-features";
 
+/// Benchmarks use clients bare, to compare.
 const KNOWN_TO: &[(&str, &[&str])] = &[
-    ("rdkafka", &["store-topic"]),
-    ("scylla", &["store-online"]),
+    ("rdkafka", &["store-topic", "benches"]),
+    ("scylla", &["store-online", "benches"]),
     ("deltalake", &["store-offline"]),
     ("deltalake-core", &["store-offline"]),
     ("object_store", &["store-offline"]),

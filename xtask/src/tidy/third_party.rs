@@ -23,6 +23,8 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
             "offlinefs",
             "api",
             "embedded",
+            // A proxy that breaks what passes.
+            "integration-tests",
         ],
     ),
     ("pyo3", &["sdk"]),

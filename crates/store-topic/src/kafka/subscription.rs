@@ -24,6 +24,9 @@ pub(super) struct KafkaSubscription {
     timeout: Duration,
     /// What the group has stored, as far as this member knows.
     committed: Positions,
+    /// What the group did not store because it was being balanced. Stored as soon as nothing else comes: it
+    /// may be the end of the topic, and nobody would ask again.
+    refused: Positions,
     failure: Option<Error>,
 }
 
@@ -61,6 +64,7 @@ impl KafkaSubscription {
             client,
             timeout,
             committed: Positions::new(),
+            refused: Positions::new(),
             failure: None,
         })
     }
@@ -72,12 +76,21 @@ impl KafkaSubscription {
         self.topic.check_there()
     }
 
+    /// Nothing came for a while.
+    async fn idle(&mut self) -> Result<Event> {
+        if !self.refused.is_empty() {
+            self.commit(&Positions::new()).await?;
+        }
+        self.failure.take().map_or(Ok(Event::Idle), Err)
+    }
+
     /// What was handed over as an event; records that a later seek has made stale are left out.
     fn event(&mut self, handed: Handed) -> Option<Event> {
         match handed {
             Handed::Assigned(partitions) => Some(Event::Assigned(partitions)),
             Handed::Revoked(partitions) => {
                 self.committed.forget(&partitions);
+                self.refused.forget(&partitions);
                 Some(Event::Revoked(partitions))
             }
             Handed::Records(batches) => {
@@ -114,7 +127,7 @@ impl Subscription for KafkaSubscription {
             }
             tokio::select! {
                 () = self.handover.filled.notified() => {}
-                () = &mut timeout => return self.failure.take().map_or(Ok(Event::Idle), Err),
+                () = &mut timeout => return self.idle().await,
             }
         }
     }
@@ -136,7 +149,9 @@ impl Subscription for KafkaSubscription {
             .collect();
         let (client, handover) = (Arc::clone(&self.client), Arc::clone(&self.handover));
         let (topic, timeout) = (Arc::clone(&self.topic), self.timeout);
-        let (mut committed, positions) = (self.committed.clone(), positions.clone());
+        let (mut committed, mut positions) = (self.committed.clone(), positions.clone());
+        positions.merge(&self.refused);
+        let wanted = positions.clone();
         let stored = blocking(move || {
             if !unknown.is_empty() {
                 let stored =
@@ -152,11 +167,18 @@ impl Subscription for KafkaSubscription {
             for (partition, next) in newer.iter() {
                 check_reached(&client, &handover, &topic, partition, next, timeout)?;
             }
-            store(&client, &topic.name, &newer)?;
-            committed.merge(&newer);
-            Ok(committed)
+            let is_stored = store(&client, &topic.name, &newer)?;
+            if is_stored {
+                committed.merge(&newer);
+            }
+            Ok((committed, is_stored))
         });
-        self.committed = stored.await?;
+        let (committed, is_stored) = stored.await?;
+        self.committed = committed;
+        self.refused = match is_stored {
+            true => Positions::new(),
+            false => wanted,
+        };
         Ok(())
     }
 }
@@ -186,9 +208,10 @@ fn check_reached(
     })
 }
 
-fn store(client: &Client, topic: &str, positions: &Positions) -> Result<()> {
+/// False when the group takes nothing now.
+fn store(client: &Client, topic: &str, positions: &Positions) -> Result<bool> {
     if positions.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let mut list = TopicPartitionList::new();
     for (partition, next) in positions.iter() {
@@ -199,10 +222,10 @@ fn store(client: &Client, topic: &str, positions: &Positions) -> Result<()> {
     match client.commit(&list, CommitMode::Sync) {
         // Progress is advice: whoever has the partitions now begins where the group was.
         Err(error) if is_fenced(error.rdkafka_error_code()) => {
-            debug!(topic, %error, "progress comes too late");
-            Ok(())
+            debug!(topic, %error, "the group is being balanced");
+            Ok(false)
         }
-        stored => stored.map_err(failed("commit", topic)),
+        stored => stored.map(|()| true).map_err(failed("commit", topic)),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Error {
     #[error("history table `{table}` has no commit at or before {} µs", found.micros())]
     BeforeFirstCommit { table: String, found: EventTime },
     #[error(
-        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append from {found}"
+        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append up to {found}"
     )]
     AlreadyCommitted {
         table: String,

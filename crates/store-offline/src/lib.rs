@@ -37,9 +37,6 @@ pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
 pub struct AppendRequest {
     /// In the table's schema (see [`wire::record::history_schema`](twinfold_wire::record)).
     pub batches: Vec<RecordBatch>,
-    /// Per partition, how far the writer knew the table to be: its rows begin there. A partition that is
-    /// not named was at 0.
-    pub after: Positions,
     /// Per partition, the first offset after those contained. Only of partitions that this append moves:
     /// one that the table has already reached makes the whole append a repetition.
     pub positions: Positions,
@@ -65,9 +62,8 @@ pub struct Snapshot {
 /// Guarantees owed by every backend:
 /// - **Atomicity**: [`append`](Self::append) adds all rows with their positions as one commit, or
 ///   nothing.
-/// - **Exactly once**: an append to a table that has come further than the writer knew, in one of the
-///   partitions that it moves, is refused with [`Error::AlreadyCommitted`]. So neither a retry after a
-///   lost answer nor a writer whose partition another has taken over adds a row twice.
+/// - **Exactly once**: an append whose positions a table has already reached is refused with
+///   [`Error::AlreadyCommitted`], so a retry after a lost answer adds nothing.
 /// - **Immutable past**: reading at a commit gives the same rows for ever, until
 ///   [`vacuum`](Self::vacuum); a pinned commit is not vacuumed.
 /// - **Order of commits**: ids increase by one per commit; their times never decrease.

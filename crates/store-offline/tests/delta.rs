@@ -32,7 +32,6 @@ fn append(partition: u32, next: u64) -> AppendRequest {
     ];
     AppendRequest {
         batches: vec![RecordBatch::try_new(schema(), columns).expect("valid")],
-        after: Positions::from_iter([(PartitionId(partition), Offset(next - 1))]),
         positions: Positions::from_iter([(PartitionId(partition), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,

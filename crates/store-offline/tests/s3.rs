@@ -45,7 +45,6 @@ fn append(partition: u32, next: u64) -> AppendRequest {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![id]))];
     AppendRequest {
         batches: vec![RecordBatch::try_new(schema(), columns).expect("a row")],
-        after: Positions::from_iter([(PartitionId(partition), Offset(next - 1))]),
         positions: Positions::from_iter([(PartitionId(partition), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,

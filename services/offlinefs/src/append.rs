@@ -149,12 +149,9 @@ impl Sink for OfflineSink {
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        // What this batch begins after, whatever other writers of the table add meanwhile: a partition that
-        // was taken over is noticed by the store, and looked at again.
-        let mut after = self.contained.clone();
         // After a lost answer, or when two writers overlapped, part of the batch may be in already.
         let rows = batch.rows.iter();
-        let rows = rows.filter(|row| row.version.offset >= reached(&after, row.partition));
+        let rows = rows.filter(|row| row.version.offset >= self.reached(row.partition));
         let rows: Arc<[Row]> = rows.cloned().collect();
         self.learn(&rows).await?;
         let mut first = 0;
@@ -168,12 +165,11 @@ impl Sink for OfflineSink {
                 let next = |row: &Row| (row.partition, row.version.offset.plus(1));
                 rows[first..end].iter().map(next).collect()
             };
-            self.append(&rows[first..end], part.batches, &after, &positions)
+            self.append(&rows[first..end], part.batches, &positions)
                 .await?;
             if end == rows.len() {
                 return Ok(());
             }
-            after.merge(&positions);
             first = end;
         }
     }
@@ -185,6 +181,10 @@ impl Sink for OfflineSink {
 }
 
 impl OfflineSink {
+    fn reached(&self, partition: PartitionId) -> Offset {
+        self.contained.get(partition).unwrap_or(Offset::ZERO)
+    }
+
     async fn decode(&self, rows: &Arc<[Row]>, first: usize) -> Result<Part, SinkError> {
         let (codec, rows) = (Arc::clone(&self.codec), Arc::clone(rows));
         let bytes_max = self.commit_bytes_max;
@@ -198,11 +198,10 @@ impl OfflineSink {
         &mut self,
         rows: &[Row],
         batches: Vec<RecordBatch>,
-        after: &Positions,
         positions: &Positions,
     ) -> Result<(), SinkError> {
         let moved = positions.iter();
-        let moved = moved.filter(|(partition, next)| *next > reached(after, *partition));
+        let moved = moved.filter(|(partition, next)| *next > self.reached(*partition));
         let positions: Positions = moved.collect();
         if positions.is_empty() {
             return Ok(());
@@ -211,7 +210,6 @@ impl OfflineSink {
         let rows_deleted = rows.iter().filter(deleted).count() as u64;
         let request = AppendRequest {
             batches,
-            after: after.clone(),
             positions,
             rows_upserted: rows.len() as u64 - rows_deleted,
             rows_deleted,
@@ -261,10 +259,6 @@ impl OfflineSink {
         }
         Ok(())
     }
-}
-
-fn reached(positions: &Positions, partition: PartitionId) -> Offset {
-    positions.get(partition).unwrap_or(Offset::ZERO)
 }
 
 fn lock(codec: &Mutex<Codec>) -> std::sync::MutexGuard<'_, Codec> {

@@ -84,34 +84,6 @@ pub async fn an_append_already_contained_adds_nothing(
     assert_eq!(ids(&snapshot).await.len(), 14);
 }
 
-/// A writer that held rows of a partition while another took it over adds none of those that the other
-/// added, and none of the rest before it has looked where the table stands.
-pub async fn an_append_that_begins_behind_the_table_adds_nothing(
-    open: impl AsyncFn() -> Arc<dyn OfflineStore>,
-) {
-    let store = open().await;
-    store.create_table("t", schema(&[])).await.expect("create");
-    store.append("t", append(0, 0..10)).await.expect("append");
-    let refused = open().await.append("t", append(0, 5..15)).await;
-    assert!(
-        matches!(
-            refused,
-            Err(Error::AlreadyCommitted {
-                reached: 10,
-                found: 5,
-                ..
-            })
-        ),
-        "{refused:?}"
-    );
-    store
-        .append("t", append(0, 10..15))
-        .await
-        .expect("the rest");
-    let snapshot = store.snapshot("t", None).await.expect("snapshot");
-    assert_eq!(ids(&snapshot).await, (0..15).collect::<Vec<_>>());
-}
-
 /// A writer that lost the answer of its append may send it again, also after a restart.
 pub async fn a_retry_after_a_lost_answer_adds_nothing(
     open: impl AsyncFn() -> Arc<dyn OfflineStore>,
@@ -167,7 +139,6 @@ pub async fn an_append_without_rows_moves_the_positions(
     store.append("t", append(0, 0..3)).await.expect("append");
     let empty = AppendRequest {
         batches: vec![rows(0, 0..0)],
-        after: positions(0, 3),
         positions: positions(0, 9),
         rows_upserted: 0,
         rows_deleted: 0,
@@ -562,7 +533,6 @@ pub async fn every_type_reads_back(open: impl AsyncFn() -> Arc<dyn OfflineStore>
         .expect("create");
     let request = |next| AppendRequest {
         batches: vec![batch.clone()],
-        after: positions(0, next - 3),
         positions: positions(0, next),
         rows_upserted: 3,
         rows_deleted: 0,
@@ -632,7 +602,6 @@ macro_rules! offline_store_conformance {
         $crate::offline_store_conformance!(@each $open;
             an_append_adds_rows_and_positions_together,
             an_append_already_contained_adds_nothing,
-            an_append_that_begins_behind_the_table_adds_nothing,
             a_retry_after_a_lost_answer_adds_nothing,
             simultaneous_appends_of_the_same_rows_add_them_once,
             an_append_without_rows_moves_the_positions,

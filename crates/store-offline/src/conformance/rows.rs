@@ -57,12 +57,10 @@ pub(super) fn rows(partition: i32, offsets: Range<i64>) -> RecordBatch {
 }
 
 pub(super) fn append(partition: u32, offsets: Range<i64>) -> AppendRequest {
-    let first = u64::try_from(offsets.start).expect("an offset");
     let next = u64::try_from(offsets.end).expect("an offset");
     AppendRequest {
-        rows_upserted: next - first,
+        rows_upserted: u64::try_from(offsets.end - offsets.start).expect("a count"),
         batches: vec![rows(i32::try_from(partition).expect("small"), offsets)],
-        after: positions(partition, first),
         positions: positions(partition, next),
         rows_deleted: 0,
     }

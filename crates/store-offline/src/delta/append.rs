@@ -10,7 +10,7 @@ use deltalake_core::kernel::{Action, Add, Transaction};
 use deltalake_core::logstore::{CommitOrBytes, LogStore};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use tokio::sync::OnceCell;
-use twinfold_model::{Commit, Offset, Positions};
+use twinfold_model::{Commit, Positions};
 use uuid::Uuid;
 
 use super::data_file::{DataFile, DataFiles};
@@ -26,7 +26,7 @@ impl Table {
         let _writing = self.writing.lock().await;
         let head = self.head().await?;
         self.check_writable(&head)?;
-        self.refuse_reached(&head.positions, &request)?;
+        self.refuse_reached(&head.positions, &request.positions)?;
         let transactions = commit_info::transactions(&self.name, &request.positions)?;
         let batches = request
             .batches
@@ -75,7 +75,7 @@ impl Table {
     }
 
     /// Writes a commit and moves the head to it. The write takes the place after the head or fails, so
-    /// that what was decided from the head holds. When it is certain that it will never be there, the new
+    /// that what was decided from the head holds. When it is certain that nothing was written, the new
     /// files are deleted; when it is not, they are left for a vacuum.
     pub(super) async fn commit(
         &self,
@@ -118,13 +118,10 @@ impl Table {
     }
 
     /// Whether a commit that failed is there all the same: an answer can be lost, and a request that was
-    /// tried again finds its own first attempt in the way. No two commits have the same bytes. A server may
-    /// carry a request out long after nobody waited for it any more: there only another commit in its
-    /// place keeps it out.
+    /// tried again finds its own first attempt in the way. No two commits have the same bytes.
     async fn outcome(&self, commit: u64, bytes: &Bytes) -> Outcome {
         match self.log.read_commit_entry(commit).await {
             Ok(Some(found)) if found == *bytes => Outcome::Written,
-            Ok(None) if self.place.may_write_late() => Outcome::Unknown,
             Ok(_) => Outcome::Missing,
             Err(_) => Outcome::Unknown,
         }
@@ -155,18 +152,14 @@ impl Table {
         }
     }
 
-    /// Looking at where rows begin, and not only at where they end, finds the overlap of two writers that
-    /// had the same partition one after the other.
-    fn refuse_reached(&self, reached: &Positions, request: &AppendRequest) -> Result<()> {
-        for (partition, next) in request.positions.iter() {
-            let reached = reached.get(partition).unwrap_or(Offset::ZERO);
-            let after = request.after.get(partition).unwrap_or(Offset::ZERO);
-            if reached > after || reached >= next {
+    fn refuse_reached(&self, reached: &Positions, wanted: &Positions) -> Result<()> {
+        for (partition, next) in wanted.iter() {
+            if let Some(reached) = reached.get(partition).filter(|reached| *reached >= next) {
                 return Err(Error::AlreadyCommitted {
                     table: self.name.clone(),
                     partition: partition.0,
                     reached: reached.0,
-                    found: after.0,
+                    found: next.0,
                 });
             }
         }

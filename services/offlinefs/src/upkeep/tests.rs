@@ -59,7 +59,6 @@ async fn append(store: &dyn OfflineStore, next: u64) {
     let rows = Arc::new(Int64Array::from(vec![7]));
     let request = AppendRequest {
         batches: vec![RecordBatch::try_new(schema(), vec![rows]).expect("fits")],
-        after: Positions::from_iter([(PartitionId(0), Offset(next - 1))]),
         positions: Positions::from_iter([(PartitionId(0), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,
@@ -102,7 +101,6 @@ async fn commits_that_leave_nothing_to_merge_are_not_looked_at_again() {
     for next in 1..=3 {
         let empty = AppendRequest {
             batches: Vec::new(),
-            after: Positions::from_iter([(PartitionId(0), Offset(next - 1))]),
             positions: Positions::from_iter([(PartitionId(0), Offset(next))]),
             rows_upserted: 0,
             rows_deleted: 0,

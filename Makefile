@@ -15,11 +15,13 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 VENV ?= $(CACHE)/venv
 PYTHON ?= python3
-VENV_PYTHON := $(VENV)/bin/python
+# Tests that start servers of their own do it with this one.
+export VENV_PYTHON := $(VENV)/bin/python
 export PYO3_PYTHON := $(VENV_PYTHON)
 CARGO_TEST_FLAGS ?=
 PYTEST_FLAGS ?=
 FUZZ_SECONDS ?= 60
+FAULTS ?=
 
 REQUIREMENTS := sdk/requirements-dev.txt
 REQUIREMENTS_STAMP := $(VENV)/.requirements-installed
@@ -134,6 +136,13 @@ test-with-servers:
 	cargo test --workspace --locked $(CARGO_TEST_FLAGS)
 	@$(MAKE) --no-print-directory build
 	cd sdk && $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
+
+# As many rounds as say something about a fault at a random moment, and stalls longer than most timeouts.
+.PHONY: test-faults
+test-faults: setup server-tools ## every fault ten times, real servers and services; FAULTS=s3 for some of them
+	cargo build --workspace --bins --locked
+	TWINFOLD_FAULT_ROUNDS=10 TWINFOLD_FAULT_SECONDS=20 PATH="$$PATH:$(VENV)/bin" \
+	    cargo test --package twinfold-integration-tests --test faults --locked -- $(FAULTS)
 
 .PHONY: check
 check: setup ## formatting, lints, the rules of the project, types

@@ -2,19 +2,20 @@
 
     python -m servers start --folder F kafka cassandra postgres s3 toxiproxy
     python -m servers restart --folder F kafka-0 --kill
+    python -m servers stop --folder F cassandra
     python -m servers stop --folder F
     python -m servers run kafka cassandra postgres s3 toxiproxy -- command with arguments
 
 `start` returns when all of them answer, and prints as JSON how clients reach them; the same is in
-`F/servers.json`. `kafka=3` is a cluster of three. `run` keeps them for as long as the command runs, and
-tells it of that file in the environment.
+`F/servers.json`. `kafka=3` is a cluster of three. `restart` also starts again what was stopped, on the same
+ports and data. `run` keeps servers for as long as the command runs, and tells it of that file in the
+environment.
 """
 
 import argparse
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -78,19 +79,20 @@ def run(wanted: list[str], command: list[str]) -> int:
 
 
 def restart(folder: Path, names: list[str], kill: bool) -> None:
-    state = State(folder)
-    specs = [_known(state, name) for name in names]
-    for name in names:
-        process.stop(name, state.pids[name], signal.SIGKILL if kill else signal.SIGTERM)
-    _run(state, specs)
+    specs = [_known(State(folder), name) for name in names]
+    stop(folder, names, kill)
+    _run(State(folder), specs)
 
 
 def stop(folder: Path, names: list[str], kill: bool) -> None:
     state = State(folder)
     # Last started, first stopped.
-    for name in names or reversed(list(state.pids)):
-        _known(state, name)
-        process.stop(name, state.pids[name], signal.SIGKILL if kill else signal.SIGTERM)
+    for name in names or list(reversed(state.pids)):
+        spec = _known(state, name)
+        # Not there when it was stopped before.
+        if pid := state.pids.pop(name, None):
+            process.stop(spec, pid, kill)
+            state.save()
 
 
 def _known(state, name):

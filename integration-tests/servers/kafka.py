@@ -1,6 +1,11 @@
-"""Apache Kafka in KRaft mode: each node is broker and controller."""
+"""Apache Kafka in KRaft mode: each node is broker and controller.
+
+Clients go where a broker says that it is. So each has a second listener that says the address of a proxy: who
+wants one puts it there, between the two ports of `proxied`.
+"""
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import artifacts
@@ -17,13 +22,28 @@ LOGGING = """\
 """
 
 
-def prepare(folder: Path, nodes: int) -> tuple[list[Spec], dict[str, str]]:
+@dataclass
+class Ports:
+    client: int
+    controller: int
+    # Where the proxy is to listen, and where it finds the broker.
+    proxy: int
+    proxied: int
+
+
+def prepare(folder: Path, nodes: int) -> tuple[list[Spec], dict[str, object]]:
     """Formats `nodes` nodes; gives how to start them and how clients reach them."""
     jars = artifacts.jars("kafka")
-    ports = [(free_port(), free_port()) for _ in range(nodes)]
+    ports = [Ports(free_port(), free_port(), free_port(), free_port()) for _ in range(nodes)]
     specs = [_node(folder / f"kafka-{node}", jars, node, ports) for node in range(nodes)]
-    bootstrap = ",".join(f"127.0.0.1:{client}" for client, _ in ports)
-    return specs, {"bootstrap_servers": bootstrap}
+    settings = {
+        "bootstrap_servers": ",".join(f"127.0.0.1:{node.client}" for node in ports),
+        "proxied": [
+            {"listen": f"127.0.0.1:{node.proxy}", "upstream": f"127.0.0.1:{node.proxied}"}
+            for node in ports
+        ],
+    }
+    return specs, settings
 
 
 def _node(folder, jars, node, ports):
@@ -44,23 +64,29 @@ def _node(folder, jars, node, ports):
         name=folder.name,
         command=[java[0], "-Xms128m", "-Xmx512m", *java[1:], "kafka.Kafka", str(properties)],
         folder=str(folder),
-        port=ports[node][0],
+        port=ports[node].client,
         ready_text="Kafka Server started",
     )
 
 
 def _properties(data, node, ports):
-    client, controller = ports[node]
-    voters = ",".join(f"{i + 1}@127.0.0.1:{port}" for i, (_, port) in enumerate(ports))
+    ours = ports[node]
+    voters = ",".join(f"{i + 1}@127.0.0.1:{each.controller}" for i, each in enumerate(ports))
+    listeners = {
+        "PLAINTEXT": ours.client,
+        "PROXIED": ours.proxied,
+        "CONTROLLER": ours.controller,
+    }
+    advertised = {"PLAINTEXT": ours.client, "PROXIED": ours.proxy}
     replicas = min(3, len(ports))
     in_sync = max(1, replicas - 1)
     settings = {
         "process.roles": "broker,controller",
         "node.id": node + 1,
         "controller.quorum.voters": voters,
-        "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{client}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": _addresses(listeners),
+        "advertised.listeners": _addresses(advertised),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
         "inter.broker.listener.name": "PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": data,
@@ -81,3 +107,7 @@ def _properties(data, node, ports):
         "auto.create.topics.enable": "false",
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
+
+
+def _addresses(ports):
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in ports.items())

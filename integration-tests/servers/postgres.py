@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import subprocess
 from pathlib import Path
 
@@ -41,5 +42,6 @@ def prepare(folder: Path) -> tuple[list[Spec], dict[str, str]]:
         port=port,
         pid_file=str(data / "postmaster.pid"),
         ready_text="database system is ready to accept connections",
+        stop_signal=signal.SIGINT,
     )
     return [spec], {"url": f"postgres://{USER}@127.0.0.1:{port}/postgres"}

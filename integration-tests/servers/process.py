@@ -1,6 +1,7 @@
 """A server as a process: started, waited for, stopped by its id."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 START_SECONDS_MAX = 120
 STOP_SECONDS_MAX = 20
 TICK_SECONDS = 0.05
+PORT_MIN = 10_000
+CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @dataclass
@@ -26,6 +29,8 @@ class Spec:
     env: dict[str, str] = field(default_factory=dict)
     # Left behind by a server that was killed, and in the way of the next.
     pid_file: str = ""
+    # Asks it to end without waiting for its clients.
+    stop_signal: int = signal.SIGTERM
 
     @property
     def log(self) -> Path:
@@ -33,10 +38,33 @@ class Spec:
 
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on now."""
+    """A port of loopback that nobody listens on now.
+
+    None of those that the system gives to clients: one of them could have it when a server that was stopped
+    wants it back, and a client that looks for a server there could even find itself.
+    """
+    first_client_port = int(CLIENT_PORTS.read_text().split()[0])
+    candidates = range(PORT_MIN, max(first_client_port, PORT_MIN + 1))
+    for port in random.sample(candidates, len(candidates)):
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
+    raise SystemExit(f"no free port from {candidates.start} to {candidates.stop - 1}")
+
+
+# A port is bound only when its server starts.
+_given: set[int] = set()
+
+
+def _is_free(port):
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        # What an earlier server's connections left is no obstacle to the next.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def spawn(spec: Spec) -> int:
@@ -71,24 +99,47 @@ def wait_until_ready(spec: Spec, pid: int) -> None:
         time.sleep(TICK_SECONDS)
 
 
-def stop(name: str, pid: int, first: signal.Signals = signal.SIGTERM) -> None:
-    """Asks a process to end with `first`, and kills it and its children when it does not."""
-    for attempt in (first, signal.SIGKILL):
-        try:
-            if attempt == signal.SIGKILL:
-                os.killpg(pid, attempt)
-            else:
-                os.kill(pid, attempt)
-        except ProcessLookupError:
+def stop(spec: Spec, pid: int, kill: bool) -> None:
+    """Asks a process to end, and kills it and its children when it does not; with `kill` at once."""
+    if not kill:
+        _signal(pid, spec.stop_signal)
+        if _has_ended([pid]):
             return
-        deadline = time.monotonic() + STOP_SECONDS_MAX
-        while is_running(pid):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(TICK_SECONDS)
-        else:
-            return
-    raise SystemExit(f"{name} (process {pid}) cannot be stopped")
+    # All at once, as when the machine fails: children that outlive a server stand in the way of the next.
+    family = [pid, *_descendants(pid)]
+    for member in family:
+        _signal(member, signal.SIGKILL)
+    if not _has_ended(family):
+        raise SystemExit(f"{spec.name} (process {pid}) cannot be stopped")
+
+
+def _signal(pid, what):
+    try:
+        os.kill(pid, what)
+    except ProcessLookupError:
+        pass
+
+
+def _has_ended(pids):
+    deadline = time.monotonic() + STOP_SECONDS_MAX
+    while any(is_running(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(TICK_SECONDS)
+    return True
+
+
+def _descendants(pid):
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        state_and_parent = _stat(int(folder.name))
+        if state_and_parent:
+            parents[int(folder.name)] = int(state_and_parent[1])
+    found = [child for child, parent in parents.items() if parent == pid]
+    for child in found:
+        # It grows while it is walked.
+        found += [next_child for next_child, parent in parents.items() if parent == child]
+    return found
 
 
 def is_running(pid: int) -> bool:
@@ -97,11 +148,16 @@ def is_running(pid: int) -> bool:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         pass
+    stat = _stat(pid)
+    return stat is not None and stat[0] != "Z"
+
+
+def _stat(pid):
+    """State and parent and so on; `None` when there is no such process."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
 
 
 def _is_ready(spec):

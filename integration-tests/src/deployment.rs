@@ -8,7 +8,7 @@ use twinfold_client::Platform;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_embedded::{Config, Options, Server, StoresConfig};
 use twinfold_store_topic::{Append, Appended};
-use twinfold_testkit::servers;
+use twinfold_testkit::{Servers, servers};
 
 use crate::WAIT_MAX;
 
@@ -165,11 +165,15 @@ async fn start(
     }
 }
 
-/// A place of its own on each of the servers.
+/// A place of its own on each of the servers that all tests share.
 pub fn real_engines() -> StoresConfig {
+    engines_of(servers())
+}
+
+/// A place of its own on each of these servers.
+pub fn engines_of(servers: &Servers) -> StoresConfig {
     // A keyspace has at most 48 characters.
     let place = format!("story_{}", uuid::Uuid::new_v4().simple());
-    let servers = servers();
     StoresConfig {
         metadata: servers.postgres_schema(&place),
         topic: format!(

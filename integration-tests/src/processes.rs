@@ -1,5 +1,6 @@
+use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +34,32 @@ pub struct ServiceProcess {
     name: &'static str,
     settings: Vec<(String, String)>,
     admin: SocketAddr,
+    log: Option<PathBuf>,
     child: Option<Child>,
+}
+
+/// What a process is told without being asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Signal {
+    /// It does nothing until told to continue, and keeps its connections.
+    Stop,
+    Continue,
 }
 
 impl Processes {
     /// One registry, and as many materializers of each kind as asked for.
     pub async fn start(onlinefs: usize, offlinefs: usize) -> Self {
-        let stores = crate::real_engines();
+        Self::over(crate::real_engines(), onlinefs, offlinefs, None).await
+    }
+
+    /// The same over stores that may hold something already; what the processes log goes into files of a
+    /// folder, if one is named.
+    pub async fn over(
+        stores: StoresConfig,
+        onlinefs: usize,
+        offlinefs: usize,
+        logs: Option<&Path>,
+    ) -> Self {
         let http = free_address();
         let url = |section: &str, url: &str| (format!("{section}__URL"), url.to_owned());
         let mut registry = ServiceProcess::new(
@@ -51,23 +71,25 @@ impl Processes {
                 url("ONLINE", &stores.online),
                 url("OFFLINE", &stores.offline),
             ],
+            logs.map(|folder| folder.join("registry.log")),
         );
         registry.start().await;
         let common = [
             url("REGISTRY", &format!("http://{http}")),
             url("TOPIC", &stores.topic),
         ];
-        let materializer = |name, store| {
+        let materializer = |name, number: usize, store| {
             let settings = common.iter().cloned().chain([store]);
-            ServiceProcess::new(name, settings.collect())
+            let log = logs.map(|folder| folder.join(format!("{name}-{number}.log")));
+            ServiceProcess::new(name, settings.collect(), log)
         };
         let mut processes = Self {
             registry,
             onlinefs: (0..onlinefs)
-                .map(|_| materializer("twinfold-onlinefs", url("ONLINE", &stores.online)))
+                .map(|at| materializer("twinfold-onlinefs", at, url("ONLINE", &stores.online)))
                 .collect(),
             offlinefs: (0..offlinefs)
-                .map(|_| materializer("twinfold-offlinefs", url("OFFLINE", &stores.offline)))
+                .map(|at| materializer("twinfold-offlinefs", at, url("OFFLINE", &stores.offline)))
                 .collect(),
             stores,
         };
@@ -82,10 +104,15 @@ impl Processes {
     }
 
     pub async fn client(&self) -> Client {
+        self.client_over(&self.stores.topic).await
+    }
+
+    /// A client with a way of its own to the topics.
+    pub async fn client_over(&self, topic_url: &str) -> Client {
         let address = &self.registry.settings[0].1;
         let registry = RemoteRegistry::connect(&format!("http://{address}")).await;
         let registry = Arc::new(registry.expect("the registry answers"));
-        let topics = twinfold_store_topic::open(&self.stores.topic).await;
+        let topics = twinfold_store_topic::open(topic_url).await;
         let topics = topics.expect("topics");
         Client {
             writer: Writer::new(Arc::clone(&topics), Arc::clone(&registry) as _),
@@ -105,11 +132,12 @@ impl Processes {
 }
 
 impl ServiceProcess {
-    fn new(name: &'static str, settings: Vec<(String, String)>) -> Self {
+    fn new(name: &'static str, settings: Vec<(String, String)>, log: Option<PathBuf>) -> Self {
         Self {
             name,
             settings,
             admin: free_address(),
+            log,
             child: None,
         }
     }
@@ -123,6 +151,10 @@ impl ServiceProcess {
             .stdin(Stdio::null());
         for (key, value) in &self.settings {
             command.env(format!("TWINFOLD__{key}"), value);
+        }
+        if let Some(log) = &self.log {
+            let opened = File::options().create(true).append(true).open(log);
+            command.stderr(opened.expect("a file for the log"));
         }
         let child = command.spawn();
         self.child = Some(child.unwrap_or_else(|error| {
@@ -141,6 +173,17 @@ impl ServiceProcess {
             .stderr(Stdio::null())
             .status();
         check.is_ok_and(|status| status.success())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let name = match signal {
+            Signal::Stop => "-STOP",
+            Signal::Continue => "-CONT",
+        };
+        let child = self.child.as_ref().expect("it runs");
+        let id = child.id().to_string();
+        let sent = Command::new("kill").args([name, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
     }
 
     /// As the machine would when it loses power: nothing is told.
@@ -175,7 +218,18 @@ fn binary(name: &str) -> PathBuf {
     folder.expect("two folders up").join(name)
 }
 
+/// None of those that the system gives to clients: a service that was killed wants its port back.
 fn free_address() -> SocketAddr {
-    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    probe.local_addr().expect("its address")
+    const FIRST_PORT: u16 = 10_000;
+    const PORTS: u16 = 22_000;
+    const TRIES_MAX: usize = 1_000;
+    let candidates = (0..TRIES_MAX).map(|_| {
+        let (random, _) = uuid::Uuid::new_v4().as_u64_pair();
+        FIRST_PORT + (random % u64::from(PORTS)) as u16
+    });
+    let mut free = candidates.filter_map(|port| {
+        let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        probe.local_addr().ok()
+    });
+    free.next().expect("a free port")
 }

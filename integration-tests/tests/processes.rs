@@ -1,4 +1,4 @@
-//! The services as processes: rows flow through them, and nothing is lost or doubled when they are killed.
+//! The services as processes: rows flow through them. What they outlive is in `faults`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -53,34 +53,4 @@ async fn rows_flow_through_the_services() {
     passed(&client, &group, &end).await;
     processes.stop();
     verify(&processes, &group, 5_000).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_services_lose_and_double_nothing() {
-    const BATCH_ROWS: usize = 400;
-    const KILLS: usize = 30;
-    let mut processes = Processes::start(2, 1).await;
-    let client = processes.client().await;
-    let group = bench_group();
-    let created = client.registry.create_feature_group(&group, CREATE_MAX);
-    created.await.expect("create");
-    let mut first = 0;
-    let mut end = Positions::new();
-    for round in 0..KILLS {
-        end.merge(&insert(&client, &group, first, BATCH_ROWS).await);
-        first += BATCH_ROWS as i64;
-        let victim = match round % 4 {
-            0 | 2 => &mut processes.onlinefs[round / 2 % 2],
-            1 => &mut processes.offlinefs[0],
-            _ => &mut processes.registry,
-        };
-        victim.kill();
-        // Rows that come while it is away are waiting for it.
-        end.merge(&insert(&client, &group, first, BATCH_ROWS).await);
-        first += BATCH_ROWS as i64;
-        victim.start().await;
-    }
-    passed(&client, &group, &end).await;
-    processes.stop();
-    verify(&processes, &group, first).await;
 }

@@ -7,7 +7,9 @@ use tracing::{debug, info, warn};
 use twinfold_client::{Definitions, GroupDefinition};
 use twinfold_model::{EventTime, FeatureGroupId, PartitionId, Positions, ResourceState};
 use twinfold_service_kit::Clock;
-use twinfold_store_topic::{Event, FetchLimits, RecordBatch, Subscription, TopicStore};
+use twinfold_store_topic::{
+    Error as TopicError, Event, FetchLimits, RecordBatch, Subscription, TopicStore,
+};
 
 use crate::admission::Admission;
 use crate::budget::Held;
@@ -214,7 +216,11 @@ impl Run<'_> {
         let committed = topics.progress(resource, name).await?;
         for partition in partitions {
             let offset = plan::resume_at(*partition, known.as_ref(), &committed);
-            self.subscription.seek(*partition, offset).await?;
+            match self.subscription.seek(*partition, offset).await {
+                // Taken away since: the event that says so is on its way.
+                Err(TopicError::NotAssigned { .. }) => continue,
+                sought => sought?,
+            }
             self.written.advance(*partition, offset);
         }
         info!(consumer = self.consumer.name, group = %self.consumer.group, partitions = partitions.len(), "partitions assigned");

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -8,10 +8,12 @@ use serde::Deserialize;
 const VARIABLE: &str = "TWINFOLD_TEST_SERVERS";
 
 /// How to reach the real servers that tests run against.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Servers {
     /// `host:port`, several with commas between.
     pub kafka_bootstrap_servers: String,
+    /// One for each broker.
+    pub kafka_proxied: Vec<Proxied>,
     /// `host:port`, several with commas between.
     pub cassandra_contact_points: String,
     /// `postgres://user@host:port/database`.
@@ -21,7 +23,38 @@ pub struct Servers {
     pub toxiproxy_url: String,
 }
 
+/// A place for a proxy: brokers tell clients to come to `listen`, and are found at `upstream`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Proxied {
+    pub listen: String,
+    pub upstream: String,
+}
+
 impl Servers {
+    /// What the file says that `integration-tests/servers` has written.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there, or says something else.
+    pub fn read(path: &Path) -> Self {
+        let read = std::fs::read_to_string(path).map_err(|error| error.to_string());
+        let read = read.and_then(|text| {
+            serde_json::from_str::<File>(&text).map_err(|error| error.to_string())
+        });
+        let settings = match read {
+            Ok(file) => file.settings,
+            Err(error) => panic!("{}: {error}; `make servers` writes it", path.display()),
+        };
+        Self {
+            kafka_bootstrap_servers: settings.kafka.bootstrap_servers,
+            kafka_proxied: settings.kafka.proxied,
+            cassandra_contact_points: settings.cassandra.contact_points,
+            postgres_url: settings.postgres.url,
+            s3: settings.s3,
+            toxiproxy_url: settings.toxiproxy.url,
+        }
+    }
+
     /// Makes a schema of its own in PostgreSQL; the URL of the database with that schema.
     pub fn postgres_schema(&self, name: &str) -> String {
         let made = Command::new("psql")
@@ -62,7 +95,7 @@ impl S3 {
 ///
 /// When they are not running; the message says how to start them.
 pub fn servers() -> &'static Servers {
-    static SERVERS: LazyLock<Servers> = LazyLock::new(read);
+    static SERVERS: LazyLock<Servers> = LazyLock::new(started);
     &SERVERS
 }
 
@@ -83,6 +116,7 @@ struct Settings {
 #[derive(Deserialize)]
 struct Kafka {
     bootstrap_servers: String,
+    proxied: Vec<Proxied>,
 }
 
 #[derive(Deserialize)]
@@ -99,27 +133,11 @@ struct Url {
     clippy::disallowed_methods,
     reason = "tests learn of the servers as make does"
 )]
-fn read() -> Servers {
+fn started() -> Servers {
     let path = std::env::var_os(VARIABLE).unwrap_or_else(|| {
         panic!(
             "{VARIABLE} is not set: `make servers` starts the servers and says to what to set it"
         )
     });
-    let path = PathBuf::from(path);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| {
-        panic!(
-            "{VARIABLE}={}: {error}; `make servers` starts them",
-            path.display()
-        )
-    });
-    let file: File =
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let settings = file.settings;
-    Servers {
-        kafka_bootstrap_servers: settings.kafka.bootstrap_servers,
-        cassandra_contact_points: settings.cassandra.contact_points,
-        postgres_url: settings.postgres.url,
-        s3: settings.s3,
-        toxiproxy_url: settings.toxiproxy.url,
-    }
+    Servers::read(&PathBuf::from(path))
 }

@@ -53,12 +53,18 @@ impl Registry {
 
     async fn reconcile_until(&self, shutdown: &CancellationToken) {
         let config = &self.inner.config;
+        let mut failures = 0;
         while !shutdown.is_cancelled() {
             let wait = match self.pass(Patience::Backoff, shutdown).await {
-                Ok(pass) => pass.next_due.unwrap_or(config.resync_interval),
+                Ok(pass) => {
+                    failures = 0;
+                    pass.next_due.unwrap_or(config.resync_interval)
+                }
+                // What woke this pass is not done: the metadata may be back in a moment.
                 Err(error) => {
                     warn!(%error, "feature groups cannot be reconciled");
-                    config.retry_delay_max
+                    failures += 1;
+                    self.backoff().delay(failures)
                 }
             };
             tokio::select! {
@@ -209,13 +215,8 @@ impl Registry {
     /// Remembers a failure for the backoff and shows it in the group's state. A deletion stays
     /// `Deleting`: a state `Failed` would not say any more that the group is to go.
     async fn note_failure(&self, record: &GroupRecord, reason: String) {
-        let config = &self.inner.config;
-        let backoff = Backoff {
-            delay_min: config.retry_delay_min,
-            delay_max: config.retry_delay_max,
-        };
         self.failures()
-            .failed(record, reason.clone(), backoff, self.now());
+            .failed(record, reason.clone(), self.backoff(), self.now());
         if record.state == ResourceState::Deleting {
             return;
         }
@@ -231,6 +232,14 @@ impl Registry {
             Err(error) => {
                 warn!(feature_group.name = %id, %error, "state of feature group cannot be stored");
             }
+        }
+    }
+
+    fn backoff(&self) -> Backoff {
+        let config = &self.inner.config;
+        Backoff {
+            delay_min: config.retry_delay_min,
+            delay_max: config.retry_delay_max,
         }
     }
 

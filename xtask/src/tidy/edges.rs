@@ -112,13 +112,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "testkit",
         ],
     ),
-    // Stories see the platform from outside, and the topic to put bad records on it.
+    // Stories see the platform from outside, and the topic to put bad records on it. Fault tests compare
+    // what the stores hold with the topic, while the services run.
     (
         "integration-tests",
         &[
             "model",
             "wire",
             "client",
+            "store-metadata",
+            "store-offline",
+            "store-online",
             "store-topic",
             "embedded",
             "testkit",

@@ -13,8 +13,9 @@ use arrow::record_batch::RecordBatch;
 use datafusion::prelude::{col, lit};
 use twinfold_model::{AsOf, EventTime, Offset, PartitionId, Positions};
 
+pub use self::rows::collected;
 use self::rows::{
-    all_types, append, batch_of, collected, ids, positions, read, rows, schema, sorted_ids, vectors,
+    all_types, append, batch_of, ids, positions, read, rows, schema, sorted_ids, vectors,
 };
 use crate::{AppendRequest, Error, OfflineStore};
 

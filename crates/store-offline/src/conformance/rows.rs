@@ -85,8 +85,8 @@ pub(super) async fn batch_of(frame: DataFrame) -> RecordBatch {
     concat_batches(&schema, &batches).expect("batches of one schema")
 }
 
-/// All rows by their offset.
-pub(super) async fn collected(snapshot: &Snapshot) -> RecordBatch {
+/// All rows with all columns, by their offset.
+pub async fn collected(snapshot: &Snapshot) -> RecordBatch {
     let sorted = read(snapshot).sort_by(vec![col("_offset")]).expect("sort");
     batch_of(sorted).await
 }

@@ -141,7 +141,9 @@ impl Table {
     /// The write takes the place after the head or fails, so that what was decided from the head holds.
     ///
     /// One that failed can be there all the same: an answer can be lost, and a request that was tried
-    /// again finds its own first attempt in the way. No two commits have the same bytes.
+    /// again finds its own first attempt in the way. No two commits have the same bytes. And one that is
+    /// not there can come yet, when a server carries the request out long after nobody waits for it: only
+    /// another commit in its place keeps it out.
     async fn write_commit(&self, head: &Head, commit: &Commit, data: CommitData) -> Outcome {
         let bytes = match data.get_bytes() {
             Ok(bytes) => bytes,
@@ -155,6 +157,7 @@ impl Table {
             let error = self.delta_error(error.into());
             let outcome = match self.log.read_commit_entry(commit.id).await {
                 Ok(Some(found)) if found == bytes => Outcome::Written,
+                Ok(None) if self.place.may_write_late() => Outcome::Unknown(error),
                 Ok(_) => Outcome::Missing(error),
                 Err(_) => Outcome::Unknown(error),
             };

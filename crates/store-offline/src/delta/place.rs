@@ -100,6 +100,11 @@ impl Place {
         Ok(paths)
     }
 
+    /// Whether a write that failed here may be carried out yet.
+    pub(super) fn may_write_late(&self) -> bool {
+        matches!(self, Self::Bucket(_))
+    }
+
     pub(super) async fn has(&self, name: &str) -> Result<bool> {
         match self {
             Self::Folder(folder) => Ok(tokio::fs::try_exists(folder.join(name)).await?),

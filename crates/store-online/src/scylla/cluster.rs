@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ::scylla::client::execution_profile::ExecutionProfile;
 use ::scylla::client::session::Session;
@@ -15,6 +16,11 @@ use super::options::ScyllaOptions;
 use super::replica::Replicas;
 use super::table::Table;
 use crate::{Error, Result, TableConfig};
+
+/// How often a connection is asked whether it is alive, and how long it has for the answer: what a network
+/// swallows without a word is noticed after both. Meanwhile requests over it time out one by one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -131,6 +137,8 @@ async fn open_session(options: &ScyllaOptions) -> Result<Session> {
         .known_nodes(&options.contact_points)
         .default_execution_profile_handle(profile.into_handle())
         .connection_timeout(options.connect_timeout())
+        .keepalive_interval(KEEPALIVE_INTERVAL)
+        .keepalive_timeout(KEEPALIVE_TIMEOUT)
         .schema_agreement_timeout(options.schema_timeout())
         // Enough to find replicas; other keyspaces may hold thousands of tables.
         .keyspaces_to_fetch([&options.keyspace])

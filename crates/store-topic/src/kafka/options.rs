@@ -28,6 +28,7 @@ pub struct KafkaOptions {
     pub fetch_buffer_bytes_max: u32,
     /// How long an append waits for others to share its request.
     pub linger_ms: u32,
+    /// After this a request, and the connection that it went over, is given up.
     pub request_timeout_ms: u32,
     /// After this an append that no broker has confirmed fails.
     pub delivery_timeout_ms: u32,
@@ -128,6 +129,8 @@ impl KafkaOptions {
             .set("bootstrap.servers", &self.bootstrap_servers)
             .set("client.id", "twinfold")
             .set("socket.keepalive.enable", "true")
+            // A broker that stopped answering without a word is given up then.
+            .set("socket.timeout.ms", self.request_timeout_ms.to_string())
             // A broker that is back is found within a second.
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false")

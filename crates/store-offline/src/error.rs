@@ -4,7 +4,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("offline store url `{found}` is not supported: wanted file:///folder or s3://bucket/prefix")]
+    #[error(
+        "offline store url `{found}` is not supported: wanted file:///folder or s3://bucket/prefix"
+    )]
     UnsupportedUrl { found: String },
     #[error(
         "history table name `{found}` is not valid: wanted letters, digits, `_`, `-` and `.`, not starting with `.`"

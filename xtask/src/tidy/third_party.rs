@@ -18,11 +18,11 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
         "axum",
         &[
             "service-kit",
+            "http-kit",
             "registry",
             "onlinefs",
             "offlinefs",
             "api",
-            "embedded",
         ],
     ),
     ("pyo3", &["sdk"]),

@@ -10,10 +10,10 @@ use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::OnceCell;
 use twinfold_model::{Commit, EventTime, Positions};
 
+use super::Root;
 use super::columns;
 use super::commit_info::{self, Logged};
 use super::place::Place;
-use super::Root;
 use crate::{Error, Result};
 
 #[derive(Debug)]

@@ -84,15 +84,9 @@ impl RemoteRegistry {
         }
     }
 
-    /// Learns of a change that was made through this client, without waiting for the feed to bring it.
-    async fn refresh(&self) -> Result<()> {
-        let newest = self.newest_change(0, Duration::ZERO).await?;
-        self.newest.send_if_modified(|known| {
-            let is_newer = newest > *known;
-            *known = newest.max(*known);
-            is_newer
-        });
-        Ok(())
+    /// What was changed through this client is asked for anew, without waiting for the feed to tell of it.
+    fn forget_groups(&self) {
+        self.groups.store(None);
     }
 
     /// The sequence of the newest change once it is another than `after`, or after `wait`.

@@ -129,9 +129,8 @@ impl RemoteRegistry {
             }
         };
         let looked = tokio::time::timeout(wait, looking).await;
-        let answer = looked.unwrap_or_else(|_| Err(not_ready(id, &last)))?;
-        self.refresh().await?;
-        Ok(answer)
+        self.forget_groups();
+        looked.unwrap_or_else(|_| Err(not_ready(id, &last)))
     }
 
     async fn find(&self, id: &FeatureGroupId) -> Result<Option<GroupDefinition>> {

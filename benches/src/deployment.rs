@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use tempfile::TempDir;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_client::{GroupDefinition, Writer};
+use twinfold_client::{FeatureGroups as _, GroupDefinition, Writer};
 use twinfold_model::{EventTime, FeatureGroup, ResourceState};
 use twinfold_store_topic::TopicStore;
 use twinfold_testkit::servers;
@@ -88,7 +88,7 @@ impl Deployment {
     }
 
     /// Makes a feature group. A name is to be used once: nobody here follows what becomes of it.
-    pub async fn create(&self, group: &FeatureGroup) -> GroupDefinition {
+    pub async fn create(&self, group: &FeatureGroup) -> Arc<GroupDefinition> {
         let created = self.registry.create_feature_group(group, CREATE_MAX).await;
         let created = created.expect("create");
         assert_eq!(created.state, ResourceState::Active, "{}", created.resource);
@@ -96,7 +96,10 @@ impl Deployment {
     }
 
     pub async fn delete(&self, group: &FeatureGroup) {
-        let deleted = self.registry.delete_feature_group(group.id()).await;
+        let deleted = self
+            .registry
+            .delete_feature_group(group.id(), CREATE_MAX)
+            .await;
         deleted.expect("delete");
     }
 

@@ -10,7 +10,7 @@ use twinfold_embedded::{Config, Options, Server, StoresConfig};
 use twinfold_store_topic::{Append, Appended};
 use twinfold_testkit::{Servers, servers};
 
-use crate::WAIT_MAX;
+use crate::{Processes, ServiceProcess, WAIT_MAX};
 
 /// A platform that can be stopped and started again on the same data.
 pub struct Deployment {
@@ -26,13 +26,22 @@ pub struct Deployment {
 enum Way {
     InProcess,
     OverHttp,
+    /// Every service is a process of its own.
+    Deployed,
 }
 
 /// What runs between two starts.
 struct Running {
     /// As the story sees it.
     platform: Arc<dyn Platform>,
-    served: Option<Served>,
+    behind: Behind,
+}
+
+/// What the platform that a story sees stands for.
+enum Behind {
+    Nothing,
+    Served(Served),
+    Processes(Processes),
 }
 
 struct Served {
@@ -61,6 +70,11 @@ impl Deployment {
         Self::reached(Way::OverHttp, StoresConfig::default(), configure).await
     }
 
+    /// All services as processes over the servers, seen through the api's.
+    pub async fn of_processes(configure: fn(&mut Config)) -> Self {
+        Self::reached(Way::Deployed, real_engines(), configure).await
+    }
+
     async fn reached(way: Way, stores: StoresConfig, configure: fn(&mut Config)) -> Self {
         let folder = twinfold_testkit::temp_dir();
         let running = start(way, folder.path(), &stores, configure).await;
@@ -79,8 +93,24 @@ impl Deployment {
 
     /// Where the platform answers, when it is behind a port.
     pub fn address(&self) -> Option<SocketAddr> {
-        let served = self.running.served.as_ref();
-        served.map(|served| served.server.address())
+        match &self.running.behind {
+            Behind::Served(served) => Some(served.server.address()),
+            Behind::Nothing | Behind::Processes(_) => None,
+        }
+    }
+
+    /// One more api beside the one that the story sees, when every service is a process.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub async fn second_api(&self) -> ServiceProcess {
+        let Behind::Processes(processes) = &self.running.behind else {
+            panic!("there are no services");
+        };
+        let mut api = processes.api.twin();
+        api.start().await;
+        api
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -117,15 +147,16 @@ impl Deployment {
     }
 
     /// In the order of `twinfold up`: no more requests, then the platform.
-    async fn stop(&self) {
+    async fn stop(&mut self) {
         self.running.platform.close().await.expect("close");
-        if let Some(served) = &self.running.served {
-            served.server.stop(WAIT_MAX).await.expect("stop answering");
-            served
-                .platform
-                .close()
-                .await
-                .expect("close behind the port");
+        match &mut self.running.behind {
+            Behind::Nothing => {}
+            Behind::Served(served) => {
+                served.server.stop(WAIT_MAX).await.expect("stop answering");
+                let closed = served.platform.close().await;
+                closed.expect("close behind the port");
+            }
+            Behind::Processes(processes) => processes.stop(),
         }
     }
 
@@ -143,26 +174,39 @@ async fn start(
     let mut options = Options::from_env().expect("options");
     options.config.stores = stores.clone();
     configure(&mut options.config);
+    if let Way::Deployed = way {
+        return start_processes(stores, &options.config).await;
+    }
     let limits = options.config.http;
     let opened = twinfold_embedded::open(folder, options).await;
     let platform = opened.expect("open");
-    match way {
-        Way::InProcess => Running {
+    if let Way::InProcess = way {
+        return Running {
             platform,
-            served: None,
-        },
-        Way::OverHttp => {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-            let listener = listener.expect("a free port");
-            let server = Server::start(listener, Arc::clone(&platform), limits).expect("server");
-            let url = format!("http://{}", server.address());
-            let remote = RemotePlatform::connect(&url).await.expect("connect");
-            Running {
-                platform: Arc::new(remote),
-                served: Some(Served { server, platform }),
-            }
-        }
+            behind: Behind::Nothing,
+        };
     }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a free port");
+    let server = Server::start(listener, Arc::clone(&platform), limits).expect("server");
+    let remote = connect(&format!("http://{}", server.address())).await;
+    Running {
+        platform: remote,
+        behind: Behind::Served(Served { server, platform }),
+    }
+}
+
+async fn start_processes(stores: &StoresConfig, config: &Config) -> Running {
+    let mut processes = Processes::over(stores.clone(), config, 1, 1, None).await;
+    processes.api.start().await;
+    Running {
+        platform: connect(&processes.api.url()).await,
+        behind: Behind::Processes(processes),
+    }
+}
+
+async fn connect(url: &str) -> Arc<dyn Platform> {
+    Arc::new(RemotePlatform::connect(url).await.expect("connect"))
 }
 
 /// A place of its own on each of the servers that all tests share.

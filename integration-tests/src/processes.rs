@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use twinfold_client::Writer;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_embedded::StoresConfig;
+use twinfold_embedded::{Config, Options, StoresConfig};
 use twinfold_store_topic::TopicStore;
 use twinfold_testkit::eventually;
 
 /// Long enough for a service to open its stores on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
+
+const HTTP_ADDRESS: &str = "HTTP__ADDRESS";
 
 /// A deployment: services as processes over real engines.
 pub struct Processes {
@@ -20,6 +22,8 @@ pub struct Processes {
     pub registry: ServiceProcess,
     pub onlinefs: Vec<ServiceProcess>,
     pub offlinefs: Vec<ServiceProcess>,
+    /// Runs once it is started.
+    pub api: ServiceProcess,
 }
 
 /// What a program of a user has in hand.
@@ -49,50 +53,33 @@ pub enum Signal {
 impl Processes {
     /// One registry, and as many materializers of each kind as asked for.
     pub async fn start(onlinefs: usize, offlinefs: usize) -> Self {
-        Self::over(crate::real_engines(), onlinefs, offlinefs, None).await
+        let config = Options::from_env().expect("options").config;
+        Self::over(crate::real_engines(), &config, onlinefs, offlinefs, None).await
     }
 
-    /// The same over stores that may hold something already; what the processes log goes into files of a
-    /// folder, if one is named.
+    /// The same over stores that may hold something already, with what an embedded platform would be told;
+    /// what the processes log goes into files of a folder, if one is named.
     pub async fn over(
         stores: StoresConfig,
+        config: &Config,
         onlinefs: usize,
         offlinefs: usize,
         logs: Option<&Path>,
     ) -> Self {
-        let http = free_address();
-        let url = |section: &str, url: &str| (format!("{section}__URL"), url.to_owned());
-        let mut registry = ServiceProcess::new(
-            "twinfold-registry",
-            vec![
-                ("HTTP__ADDRESS".to_owned(), http.to_string()),
-                url("METADATA", &stores.metadata),
-                url("TOPIC", &stores.topic),
-                url("ONLINE", &stores.online),
-                url("OFFLINE", &stores.offline),
-            ],
-            logs.map(|folder| folder.join("registry.log")),
-        );
-        registry.start().await;
-        let common = [
-            url("REGISTRY", &format!("http://{http}")),
-            url("TOPIC", &stores.topic),
-        ];
-        let materializer = |name, number: usize, store| {
-            let settings = common.iter().cloned().chain([store]);
-            let log = logs.map(|folder| folder.join(format!("{name}-{number}.log")));
-            ServiceProcess::new(name, settings.collect(), log)
+        let settings = Settings {
+            stores: &stores,
+            config,
+            registry: free_address(),
+            logs,
         };
         let mut processes = Self {
-            registry,
-            onlinefs: (0..onlinefs)
-                .map(|at| materializer("twinfold-onlinefs", at, url("ONLINE", &stores.online)))
-                .collect(),
-            offlinefs: (0..offlinefs)
-                .map(|at| materializer("twinfold-offlinefs", at, url("OFFLINE", &stores.offline)))
-                .collect(),
+            registry: settings.registry(),
+            onlinefs: (0..onlinefs).map(|at| settings.onlinefs(at)).collect(),
+            offlinefs: (0..offlinefs).map(|at| settings.offlinefs(at)).collect(),
+            api: settings.api(),
             stores,
         };
+        processes.registry.start().await;
         let materializers = processes
             .onlinefs
             .iter_mut()
@@ -109,8 +96,7 @@ impl Processes {
 
     /// A client with a way of its own to the topics.
     pub async fn client_over(&self, topic_url: &str) -> Client {
-        let address = &self.registry.settings[0].1;
-        let registry = RemoteRegistry::connect(&format!("http://{address}")).await;
+        let registry = RemoteRegistry::connect(&self.registry.url()).await;
         let registry = Arc::new(registry.expect("the registry answers"));
         let topics = twinfold_store_topic::open(topic_url).await;
         let topics = topics.expect("topics");
@@ -123,11 +109,87 @@ impl Processes {
 
     /// Ends all of them in the orderly way.
     pub fn stop(&mut self) {
+        self.api.stop();
         let materializers = self.onlinefs.iter_mut().chain(&mut self.offlinefs);
         for process in materializers {
             process.stop();
         }
         self.registry.stop();
+    }
+}
+
+/// What each service is told.
+struct Settings<'a> {
+    stores: &'a StoresConfig,
+    config: &'a Config,
+    registry: SocketAddr,
+    logs: Option<&'a Path>,
+}
+
+type Setting = (String, String);
+
+fn setting(key: &str, value: impl ToString) -> Setting {
+    (key.to_owned(), value.to_string())
+}
+
+impl Settings<'_> {
+    fn registry(&self) -> ServiceProcess {
+        let settings = vec![
+            setting(HTTP_ADDRESS, self.registry),
+            setting("METADATA__URL", &self.stores.metadata),
+            setting("TOPIC__URL", &self.stores.topic),
+            setting("TOPIC__RETENTION_HOURS", self.config.topic.retention_hours),
+            setting("ONLINE__URL", &self.stores.online),
+            setting("OFFLINE__URL", &self.stores.offline),
+        ];
+        self.process("twinfold-registry", 0, settings)
+    }
+
+    fn onlinefs(&self, at: usize) -> ServiceProcess {
+        let mut settings = self.of_materializers();
+        settings.push(setting("ONLINE__URL", &self.stores.online));
+        self.process("twinfold-onlinefs", at, settings)
+    }
+
+    fn offlinefs(&self, at: usize) -> ServiceProcess {
+        let history = &self.config.history;
+        let mut settings = self.of_materializers();
+        settings.extend([
+            setting("OFFLINE__URL", &self.stores.offline),
+            setting("HISTORY__COMPACTION_COMMITS", history.compaction_commits),
+            setting("HISTORY__RETENTION_HOURS", history.retention_hours),
+        ]);
+        self.process("twinfold-offlinefs", at, settings)
+    }
+
+    fn api(&self) -> ServiceProcess {
+        let settings = vec![
+            setting(HTTP_ADDRESS, free_address()),
+            setting("REGISTRY__URL", format!("http://{}", self.registry)),
+            setting("TOPIC__URL", &self.stores.topic),
+            setting("TOPIC__PARTITIONS", self.config.topic.partitions),
+            setting("ONLINE__URL", &self.stores.online),
+            setting("OFFLINE__URL", &self.stores.offline),
+            setting("DATASETS__URL", &self.stores.offline),
+        ];
+        self.process("twinfold-api", 0, settings)
+    }
+
+    fn process(&self, name: &'static str, at: usize, settings: Vec<Setting>) -> ServiceProcess {
+        let log = self
+            .logs
+            .map(|folder| folder.join(format!("{name}-{at}.log")));
+        ServiceProcess::new(name, settings, log)
+    }
+
+    fn of_materializers(&self) -> Vec<Setting> {
+        let (topic, platform) = (&self.config.topic, &self.config.platform);
+        vec![
+            setting("REGISTRY__URL", format!("http://{}", self.registry)),
+            setting("TOPIC__URL", &self.stores.topic),
+            setting("TOPIC__FUTURE_SKEW_MS_MAX", topic.future_skew_ms_max),
+            setting("MAINTENANCE__INTERVAL_S", platform.maintenance_interval_s),
+        ]
     }
 }
 
@@ -140,6 +202,24 @@ impl ServiceProcess {
             log,
             child: None,
         }
+    }
+
+    /// Another one with the same settings, at ports of its own.
+    pub fn twin(&self) -> Self {
+        let mut settings = self.settings.clone();
+        for (key, value) in &mut settings {
+            if key == HTTP_ADDRESS {
+                *value = free_address().to_string();
+            }
+        }
+        Self::new(self.name, settings, None)
+    }
+
+    /// Where it answers, when it is one that does.
+    pub fn url(&self) -> String {
+        let mut settings = self.settings.iter();
+        let address = settings.find(|(key, _)| key == HTTP_ADDRESS);
+        format!("http://{}", address.expect("an HTTP port").1)
     }
 
     /// Starts the process and waits until it is ready.

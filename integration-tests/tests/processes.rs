@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use twinfold_client::FeatureGroups as _;
 use twinfold_integration_tests::{
     Client, Deployment, Processes, WAIT_MAX, column_i64, history, latest,
 };

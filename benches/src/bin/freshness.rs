@@ -102,7 +102,7 @@ impl Bench {
         Self {
             probes: load(vec![bench_rows(FIRST_PROBE, probes, 0)]),
             load: load(RowPool::new().batches(LOAD_ROWS).collect()),
-            resource: definition.resource,
+            resource: definition.resource.clone(),
             deployment,
             level,
         }

@@ -100,7 +100,7 @@ async fn measure(
 ) -> Sides {
     let group = wide_group(name, features);
     let pool = RowPool::with_features(features);
-    let resource = deployment.create(&group).await.resource;
+    let resource = deployment.create(&group).await.resource.clone();
     deployment.fill(&group, pool.batches(rows)).await;
     let (servers, topic) = (servers(), deployment.broker_topic(&resource));
     let kafka = servers.kafka_bootstrap_servers.as_str();

@@ -15,7 +15,7 @@ async fn main() {
     let deployment = Deployment::start().await;
     let group = wide_group("backlog", 11);
     let pool = RowPool::new();
-    let resource = deployment.create(&group).await.resource;
+    let resource = deployment.create(&group).await.resource.clone();
     let firsts = (0..rows).step_by(BATCH_ROWS);
     let batches = firsts.map(|first| pool.batch(first % KEYS, BATCH_ROWS.min(rows - first)));
     deployment.fill(&group, batches).await;

@@ -52,7 +52,7 @@ async fn run(
     rows: usize,
 ) -> Outcome {
     let group = wide_group(name, 11);
-    let resource = deployment.create(&group).await.resource;
+    let resource = deployment.create(&group).await.resource.clone();
     deployment.fill(&group, pool.batches(rows)).await;
     settle().await;
     let url = deployment.cassandra_url();

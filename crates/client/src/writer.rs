@@ -8,6 +8,7 @@ use twinfold_store_topic::{Append, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
+use crate::progress::topic_failed;
 use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
 
 /// Hears how many rows of an insert are in the topic so far.
@@ -110,7 +111,7 @@ impl Writer {
         }
         self.append_blocks(topic, encoded, &mut receipt).await?;
         on_progress(receipt.rows);
-        self.topics.sync(topic).await.map_err(log_failed)?;
+        self.topics.sync(topic).await.map_err(topic_failed)?;
         Ok(receipt)
     }
 
@@ -124,17 +125,10 @@ impl Writer {
             return Ok(());
         }
         let appended = self.topics.append(topic, blocks).await;
-        for block in &appended.map_err(log_failed)? {
+        for block in &appended.map_err(topic_failed)? {
             receipt.note(block);
         }
         Ok(())
-    }
-}
-
-fn log_failed(error: twinfold_store_topic::Error) -> Error {
-    match error {
-        twinfold_store_topic::Error::Closed => Error::Closed,
-        other => Error::dependency("topic", other.retry(), other),
     }
 }
 

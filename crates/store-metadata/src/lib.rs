@@ -143,7 +143,18 @@ pub trait FeatureViews: Send + Sync {
     async fn remove_view(&self, id: &FeatureViewId) -> Result<()>;
 }
 
-/// Training datasets. Versions are reserved before the files are written and never reused.
+/// A version of a training dataset that is being made, or whose making was cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    pub project: ProjectName,
+    pub name: String,
+    pub version: u32,
+    /// From then on nobody can finish the dataset.
+    pub until: EventTime,
+}
+
+/// Training datasets. Versions are reserved before the files are written and never reused. A reservation
+/// that has lapsed is over for good, so that what was made under it can be removed in peace.
 #[async_trait]
 pub trait TrainingDatasets: Send + Sync {
     /// The next free version of `name`, or the one asked for ([`Error::AlreadyExists`] when taken).
@@ -152,12 +163,16 @@ pub trait TrainingDatasets: Send + Sync {
         project: &ProjectName,
         name: &str,
         version: Option<u32>,
+        until: EventTime,
     ) -> Result<u32>;
 
+    /// Moves the end of a reservation ([`Error::NotFound`] when there is none, or none any more at `now`).
+    async fn renew_dataset(&self, reservation: &Reservation, now: EventTime) -> Result<()>;
+
     /// Stores the finished dataset under its reserved version ([`Error::NotFound`] when it is not
-    /// reserved, [`Error::AlreadyExists`] when it is finished already). The groups that it pins have to be
-    /// there, in the life that is pinned, and not `Deleting`, in the same transaction.
-    async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()>;
+    /// reserved, or not any more at `now`; [`Error::AlreadyExists`] when it is finished already). The groups
+    /// that it pins have to be there, in the life that is pinned, and not `Deleting`, in the same transaction.
+    async fn put_dataset(&self, dataset: &TrainingDataset, now: EventTime) -> Result<()>;
 
     /// The dataset; the newest finished version when `None`.
     async fn dataset(
@@ -169,12 +184,74 @@ pub trait TrainingDatasets: Send + Sync {
     /// Every finished dataset of the project, or of all projects, ordered by name and version.
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>>;
 
-    /// Versions that are reserved: of datasets that are being made, or whose making was cut short.
-    async fn reserved_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>>;
+    /// Every reservation, lapsed ones too, ordered by name and version.
+    async fn reserved_datasets(&self) -> Result<Vec<Reservation>>;
 
-    /// Removes a finished dataset, whose version is not given again, or gives up a reserved version,
-    /// which may be.
-    async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()>;
+    /// Removes a finished dataset, or gives up a reserved version. The version may be given again only
+    /// when its reservation was good at `now`: whoever let one lapse may still be at work.
+    async fn remove_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+        now: EventTime,
+    ) -> Result<()>;
+}
+
+/// Projects. One is there once it was created, or once something is defined in it.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// There already: [`Error::AlreadyExists`].
+    async fn create_project(&self, project: &ProjectName) -> Result<()>;
+
+    /// In order.
+    async fn projects(&self) -> Result<Vec<ProjectName>>;
+}
+
+/// A request that its caller may send again under the same key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedRequest<'a> {
+    pub key: &'a str,
+    /// Equal for equal requests.
+    pub digest: &'a str,
+    pub now: EventTime,
+    /// Keys first seen before this are forgotten.
+    pub forget_before: EventTime,
+    /// Who has claimed a key before this, and given no answer, has failed.
+    pub abandoned_before: EventTime,
+}
+
+/// What a request was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub body: String,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyState {
+    /// Nothing until now: the caller is to answer the request.
+    Claimed,
+    /// Somebody else is answering the same request.
+    Pending,
+    Answered(Answer),
+    /// It was another request.
+    Reused,
+}
+
+/// Keys of requests that are to be carried out once, however often they are sent.
+#[async_trait]
+pub trait IdempotencyKeys: Send + Sync {
+    /// Of several callers with one key, one gets [`KeyState::Claimed`].
+    async fn claim_key(&self, request: KeyedRequest<'_>) -> Result<KeyState>;
+
+    /// Keeps the answer of a claimed key; the first one, if there are two.
+    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<()>;
+
+    /// Forgets a claimed key that has no answer.
+    async fn release_key(&self, key: &str) -> Result<()>;
 }
 
 /// The dead letters of every group.
@@ -226,7 +303,15 @@ pub trait Lease: Send {
 /// database has one in its text, so it comes back as U+FFFD.
 #[async_trait]
 pub trait MetadataStore:
-    FeatureGroups + FeatureViews + TrainingDatasets + Quarantine + Debug + Send + Sync
+    FeatureGroups
+    + FeatureViews
+    + TrainingDatasets
+    + Quarantine
+    + Projects
+    + IdempotencyKeys
+    + Debug
+    + Send
+    + Sync
 {
     /// Changes after `sequence`, oldest first, at most `limit`.
     async fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>>;

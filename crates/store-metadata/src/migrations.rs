@@ -16,12 +16,20 @@ pub(crate) struct Step {
 }
 
 /// In order; what was released is never changed.
-const STEPS: &[Step] = &[Step {
-    version: 1,
-    name: "metadata",
-    sqlite: include_str!("../migrations/sqlite/0001_metadata.sql"),
-    postgres: include_str!("../migrations/postgres/0001_metadata.sql"),
-}];
+const STEPS: &[Step] = &[
+    Step {
+        version: 1,
+        name: "metadata",
+        sqlite: include_str!("../migrations/sqlite/0001_metadata.sql"),
+        postgres: include_str!("../migrations/postgres/0001_metadata.sql"),
+    },
+    Step {
+        version: 2,
+        name: "control plane",
+        sqlite: include_str!("../migrations/sqlite/0002_control_plane.sql"),
+        postgres: include_str!("../migrations/postgres/0002_control_plane.sql"),
+    },
+];
 
 /// The history in the statements of one database, which `statements` picks.
 pub(crate) fn migrator(statements: fn(&Step) -> &'static str) -> Migrator {

@@ -2,11 +2,12 @@
 //!
 //! The only crate that knows Delta. A table holds every version of every row, each with its position
 //! in the topic; the newest row and the point-in-time row are computed by who reads (`training`).
-//! The entry type is [`OfflineStore`], opened from a URL by [`open`].
+//! The entry type is [`OfflineStore`], opened from a URL by [`open`]; [`Files`] are what lies beside it.
 
 pub mod conformance;
 mod delta;
 mod error;
+mod files;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use twinfold_model::{AsOf, Commit, Positions};
 
 pub use delta::{DeltaStore, S3Credentials, S3Options};
 pub use error::{Error, Result};
+pub use files::{BucketFiles, Files};
 
 /// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder,
 /// `s3://bucket/prefix` for those in a bucket (see [`S3Options`]).

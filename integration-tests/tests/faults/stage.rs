@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
-use twinfold_client::{Definitions, Error};
-use twinfold_embedded::StoresConfig;
+use twinfold_client::{Definitions, Error, FeatureGroups as _};
+use twinfold_embedded::{Options, StoresConfig};
 use twinfold_integration_tests::{Client, Network, OwnServers, Processes, S3Proxy, engines_of};
 use twinfold_model::{FeatureGroup, Positions, ResourceState};
 use twinfold_testkit::{SplitMix, eventually};
@@ -67,7 +67,8 @@ impl Stage {
         };
         let logs = servers.folder().join("services");
         std::fs::create_dir(&logs).expect("a folder for logs");
-        let processes = Processes::over(stores, 2, 2, Some(&logs)).await;
+        let config = Options::from_env().expect("options").config;
+        let processes = Processes::over(stores, &config, 2, 2, Some(&logs)).await;
         let delivery = format!("&delivery_timeout_ms={}", DELIVERY_TIMEOUT.as_millis());
         let topics = format!("{}{delivery}", processes.stores.topic);
         let client = processes.client_over(&topics).await;
@@ -116,7 +117,10 @@ impl Stage {
         eventually(RECOVERY_MAX, || async {
             let created = registry.create_feature_group(&group, Duration::ZERO).await;
             // The answer to an earlier attempt may have been lost.
-            matches!(created, Ok(_) | Err(Error::AlreadyExists { .. }))
+            matches!(
+                created,
+                Ok(_) | Err(Error::AlreadyExists { .. } | Error::NotReady { .. })
+            )
         })
         .await;
         eventually(RECOVERY_MAX, || async {

@@ -1,11 +1,14 @@
-//! Reads from the online store, and any platform over HTTP.
+//! The platform over the stores, and any platform over HTTP.
 //!
-//! [`Vectors`] are feature vectors through plans made once, [`scan`] is whole tables; both know no
-//! transport. [`http`] serves a platform, whichever it is, and knows no store.
+//! [`Vectors`] are feature vectors through plans made once, [`scan`] is whole tables, [`platform`] is all
+//! of a platform; none knows a transport. [`http`] serves a platform, whichever it is, and knows no store.
+//! [`service`] is both as a process.
 
 pub mod http;
 mod plan;
+pub mod platform;
 mod scan;
+pub mod service;
 mod vectors;
 
 pub use plan::{GroupPlan, ServingPlan};

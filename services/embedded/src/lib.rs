@@ -1,14 +1,16 @@
 //! The whole platform in one process: wiring only.
 //!
 //! Opens the embedded backend of every store below one folder, starts the registry's reconcile loop
-//! and both materializers, and implements [`Platform`] by calling their libraries. It takes no decision
-//! that a deployment lacks. The entry point is [`open`]; [`Server`] puts what it opened behind an address.
+//! and both materializers, and puts the platform of `api` on them. It takes no decision that a deployment
+//! lacks. The entry point is [`open`]; [`Server`] puts what it opened behind an address.
 
 mod config;
-mod definitions;
+mod engine;
 mod failure;
 mod folder;
 mod platform;
+mod progress;
+mod retention;
 mod server;
 
 use std::path::Path;
@@ -20,8 +22,6 @@ use twinfold_service_kit::{Clock, SystemClock};
 
 pub use config::{Config, DEFAULT_TOML, StoresConfig};
 pub use server::Server;
-
-use platform::EmbeddedPlatform;
 
 /// How to open a platform; the default is what a deployment on a laptop wants.
 #[derive(Debug, Clone)]
@@ -54,5 +54,5 @@ pub fn log_to_stderr(config: &Config) -> Result<()> {
 /// Opens the platform in `folder`, which is made when it does not exist. Call within a tokio runtime:
 /// the platform's tasks run on it.
 pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
-    Ok(Arc::new(EmbeddedPlatform::open(folder, options).await?))
+    Ok(Arc::new(platform::open(folder, options).await?))
 }

@@ -4,10 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
-use tracing::{info, warn};
+use tracing::info;
 use twinfold_api::http::{self, HttpLimits};
 use twinfold_client::{Error, Platform, Result};
 use twinfold_service_kit::{TaskError, TaskGroup};
@@ -29,18 +28,9 @@ impl Server {
         let address = listener.local_addr();
         let address = address.map_err(|error| Error::dependency("HTTP port", true, error))?;
         let router = http::router_with(platform, limits);
-        // The last part of an answer must not wait for word that those before it have come.
-        let listener = listener.tap_io(|stream| {
-            if let Err(error) = stream.set_nodelay(true) {
-                warn!(%error, "answers to a caller may be late");
-            }
-        });
         let tasks = TaskGroup::new(Handle::current());
-        tasks.spawn("http", |shutdown| async move {
-            let served = axum::serve(listener, router);
-            served
-                .with_graceful_shutdown(shutdown.cancelled_owned())
-                .await
+        tasks.spawn("http", |shutdown| {
+            twinfold_http_kit::serve(listener, router, shutdown)
         });
         info!(%address, "answering");
         Ok(Self { address, tasks })

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
@@ -11,7 +12,7 @@ use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
 use twinfold_service_kit::{SystemClock, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
-use crate::{CONSUMER, OfflineSinks};
+use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +22,14 @@ pub struct OfflinefsConfig {
     topic: TopicConfig,
     offline: UrlConfig,
     batches: twinfold_ingest::Config,
+    history: UpkeepConfig,
+    maintenance: MaintenanceConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaintenanceConfig {
+    interval_s: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -61,6 +70,19 @@ impl Service for OfflinefsService {
             Ok::<(), Infallible>(())
         });
         let definitions: Arc<dyn Definitions> = definitions;
+        let upkeep = Upkeep::new(
+            Arc::clone(&offline),
+            Arc::clone(&definitions),
+            config.history,
+        );
+        let maintenance = HistoryMaintenance {
+            upkeep,
+            definitions: Arc::clone(&definitions),
+            interval: Duration::from_secs(config.maintenance.interval_s),
+        };
+        if config.maintenance.interval_s > 0 {
+            tasks.spawn("history maintenance", |shutdown| maintenance.run(shutdown));
+        }
         let supervisor = Supervisor {
             name: CONSUMER,
             topics: Arc::clone(&topics),

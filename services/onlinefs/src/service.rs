@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
@@ -12,7 +13,7 @@ use twinfold_service_kit::{SystemClock, TaskGroup};
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
-use crate::{CONSUMER, OnlineSinks};
+use crate::{CONSUMER, Expiry, OnlineSinks};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +23,13 @@ pub struct OnlinefsConfig {
     topic: TopicConfig,
     online: UrlConfig,
     batches: twinfold_ingest::Config,
+    maintenance: MaintenanceConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaintenanceConfig {
+    interval_s: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +83,14 @@ impl Service for OnlinefsService {
             tasks: tasks.clone(),
         };
         tasks.spawn(CONSUMER, |shutdown| supervisor.run(shutdown));
+        let expiry = Expiry {
+            online: Arc::clone(&online),
+            clock: Arc::new(SystemClock),
+            interval: Duration::from_secs(config.maintenance.interval_s),
+        };
+        if config.maintenance.interval_s > 0 {
+            tasks.spawn("expiry", |shutdown| expiry.run(shutdown));
+        }
         Ok(Self { topics, online })
     }
 

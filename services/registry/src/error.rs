@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use twinfold_client::Fault;
+use twinfold_client::{Fault, topic_failed};
 use twinfold_model::FeatureGroupId;
 use twinfold_store_metadata as metadata;
 use twinfold_store_offline as offline;
@@ -55,6 +55,12 @@ pub enum Error {
         group: FeatureGroupId,
         attempts: u32,
     },
+    #[error("feature group `{group}` was changed by someone else: found {found}, wanted {wanted}")]
+    Stale {
+        group: FeatureGroupId,
+        found: String,
+        wanted: String,
+    },
     #[error("no answer within {} s", timeout.as_secs_f64())]
     StepTimeout { timeout: Duration },
     #[error("metadata: {0}")]
@@ -75,7 +81,8 @@ impl Error {
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
             | Self::DefinitionDiffers { .. }
-            | Self::InUse { .. } => false,
+            | Self::InUse { .. }
+            | Self::Stale { .. } => false,
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
@@ -95,7 +102,8 @@ impl Error {
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
-            | Self::Contended { .. } => Fault::Caller,
+            | Self::Contended { .. }
+            | Self::Stale { .. } => Fault::Caller,
             Self::NotReady { .. }
             | Self::StepTimeout { .. }
             | Self::Metadata(_)
@@ -121,6 +129,47 @@ impl From<metadata::Error> for Error {
                 Self::AlreadyExists { what, name, hint }
             }
             other => Self::Metadata(other),
+        }
+    }
+}
+
+/// An error of the registry as one of the platform that it belongs to.
+impl From<Error> for twinfold_client::Error {
+    fn from(error: Error) -> Self {
+        let retry = error.retry();
+        match error {
+            Error::Invalid(error) => Self::Invalid(error),
+            Error::NotFound { what, name, hint } => Self::NotFound {
+                what: what.into(),
+                name,
+                hint,
+            },
+            Error::AlreadyExists { what, name, hint } => Self::AlreadyExists {
+                what: what.into(),
+                name,
+                hint,
+            },
+            Error::InUse { group, users } => Self::InUse {
+                what: "feature group".into(),
+                name: group.to_string(),
+                reason: format!("it is used by {}", users.join(", ")),
+            },
+            Error::DefinitionDiffers { group, difference } => Self::AlreadyExists {
+                what: "feature group".into(),
+                name: group.to_string(),
+                hint: format!(" with another definition: {difference}"),
+            },
+            Error::BeingDeleted { group } => Self::NotReady {
+                group: group.to_string(),
+                reason: "it is being deleted".to_owned(),
+            },
+            Error::NotReady { group, reason, .. } => Self::NotReady {
+                group: group.to_string(),
+                reason,
+            },
+            Error::Topic(error) => topic_failed(error),
+            Error::Online(online::Error::Closed) => Self::Closed,
+            other => Self::dependency("registry", retry, other),
         }
     }
 }

@@ -7,6 +7,7 @@ use twinfold_wire::record::avro_schema;
 use twinfold_wire::rest::FeatureGroupBody;
 
 use crate::difference::first_difference;
+use crate::revision::Expected;
 use crate::{Error, Registry, Result, suggestion};
 
 /// How often a change is tried again after someone else changed the same group first.
@@ -107,8 +108,20 @@ impl Registry {
         id: &FeatureGroupId,
         added: Vec<Feature>,
     ) -> Result<GroupRecord> {
+        self.append_features_to(id, added, &Expected::Anything)
+            .await
+    }
+
+    /// The same to a group that is as it is expected to be.
+    pub async fn append_features_to(
+        &self,
+        id: &FeatureGroupId,
+        added: Vec<Feature>,
+        expected: &Expected,
+    ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let record = self.changeable(id).await?;
+            expected.check(&record)?;
             if added.is_empty() {
                 return Ok(record);
             }
@@ -150,10 +163,21 @@ impl Registry {
         id: &FeatureGroupId,
         deletion: Deletion,
     ) -> Result<()> {
+        self.delete_expected_group(id, deletion, &Expected::Anything)
+            .await
+    }
+
+    /// The same with a group that is as it is expected to be.
+    pub async fn delete_expected_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        expected: &Expected,
+    ) -> Result<()> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             // Before the users are looked for: who becomes one meanwhile makes a newer change.
             let seen = self.metadata().newest_change().await?;
-            self.feature_group(id).await?;
+            expected.check(&self.feature_group(id).await?)?;
             let sequence = match deletion {
                 Deletion::Force => None,
                 Deletion::RefuseIfUsed => {

@@ -2,7 +2,8 @@
 //!
 //! A call writes what should be into the metadata store, in one transaction; the reconcile loop makes
 //! topics and tables so and says in the group's state how far it is. Rows pass it by. The entry type is
-//! [`Registry`]; its loop is [`Registry::run`].
+//! [`Registry`]; its loop is [`Registry::run`]. [`LocalRegistry`] is what a platform in the same process
+//! sees of it, [`http`] what those in others do.
 
 mod changes;
 mod controller;
@@ -11,10 +12,13 @@ mod error;
 mod feature_groups;
 mod feature_views;
 pub mod http;
+mod local;
 mod metrics;
+mod projects;
 mod quarantine;
 mod query_check;
 mod reconcile;
+mod revision;
 mod schemas;
 pub mod service;
 mod suggestion;
@@ -24,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use twinfold_client::GroupDefinition;
 use twinfold_model::EventTime;
 use twinfold_service_kit::Clock;
 use twinfold_store_metadata::{GroupRecord, MetadataStore};
@@ -35,6 +40,8 @@ use twinfold_wire::rest::GroupRecordBody;
 pub use controller::Pass;
 pub use error::{Error, Result};
 pub use feature_groups::Deletion;
+pub use local::LocalRegistry;
+pub use revision::{Expected, revision};
 
 /// The stores that the registry rules over.
 #[derive(Debug, Clone)]
@@ -123,6 +130,15 @@ impl Registry {
 
     fn now(&self) -> EventTime {
         EventTime::from_micros(self.inner.clock.now_us())
+    }
+}
+
+fn definition(record: GroupRecord) -> GroupDefinition {
+    GroupDefinition {
+        group: record.group,
+        state: record.state,
+        resource: record.resource,
+        schema: record.schema,
     }
 }
 

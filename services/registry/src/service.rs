@@ -84,11 +84,8 @@ impl Service for RegistryService {
         let registry = registry.await?;
         info!(address = %listener.local_addr()?, "answering");
         let router = http::router(registry.clone());
-        tasks.spawn("http", |shutdown| async move {
-            let served = axum::serve(listener, router);
-            served
-                .with_graceful_shutdown(shutdown.cancelled_owned())
-                .await
+        tasks.spawn("http", |shutdown| {
+            twinfold_http_kit::serve(listener, router, shutdown)
         });
         tasks.spawn("reconcile", |shutdown| async move {
             registry.run(shutdown).await;

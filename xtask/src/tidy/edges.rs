@@ -15,6 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store-offline", &["model", "wire", "shared-features"]),
     ("store-metadata", &["model", "wire"]),
     ("client", &["model", "wire", "store-topic"]),
+    // Errors as clients raise them are what HTTP answers with.
+    ("http-kit", &["model", "wire", "client"]),
     (
         "ingest",
         &["model", "wire", "store-topic", "client", "service-kit"],
@@ -27,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "wire",
             "client",
+            "http-kit",
             "service-kit",
             "store-metadata",
             "store-topic",
@@ -58,14 +61,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store-topic",
         ],
     ),
+    // The topic for inserts and progress.
     (
         "api",
         &[
             "model",
             "wire",
             "client",
+            "http-kit",
             "service-kit",
+            "store-topic",
             "store-online",
+            "store-offline",
             "training",
         ],
     ),
@@ -74,10 +81,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "embedded",
         &[
             "model",
-            "wire",
             "client",
+            "http-kit",
             "ingest",
-            "training",
             "service-kit",
             "store-metadata",
             "store-offline",

@@ -19,9 +19,9 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
         // The tests have a proxy that breaks what passes.
         &[
             "service-kit",
+            "http-kit",
             "registry",
             "api",
-            "embedded",
             "integration-tests",
         ],
     ),

@@ -6,13 +6,22 @@ use std::time::Duration;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use twinfold_wire::rest::ErrorBody;
+use twinfold_wire::rest::{ErrorBody, PageBody};
+use uuid::Uuid;
 
 use crate::{Error, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait that is asked for.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Items of one page of a list.
+pub(super) const PAGE_ITEMS_MAX: usize = 1_000;
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// What a service says to a key whose request it is serving.
+const UNDER_WAY: &str = "request_under_way";
+const CREATE_ATTEMPTS_MAX: u32 = 5;
+const CREATE_PAUSE: Duration = Duration::from_millis(500);
 
 /// One service behind one address.
 #[derive(Debug, Clone)]
@@ -50,6 +59,50 @@ impl Service {
         body: &impl Serialize,
     ) -> Result<T> {
         self.read(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Sends what is to be done once. While no answer comes, the same request is sent again under the same
+    /// key, so that it is answered as if it had been sent once.
+    pub(super) async fn create<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        let key = Uuid::new_v4().to_string();
+        let mut attempt = 1;
+        loop {
+            let request = self.request(Method::POST, path);
+            let request = request.header(IDEMPOTENCY_KEY, &key).json(body);
+            match self.read(request).await {
+                Err(Error::Dependency { retry: true, .. }) if attempt < CREATE_ATTEMPTS_MAX => {
+                    attempt += 1;
+                    tokio::time::sleep(CREATE_PAUSE).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// All of a list, page by page.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filter: &[(&str, &str)],
+    ) -> Result<Vec<T>> {
+        let (mut all, mut page_token) = (Vec::new(), None::<String>);
+        loop {
+            let request = self.request(Method::GET, path).query(filter);
+            let mut request = request.query(&[("limit", PAGE_ITEMS_MAX)]);
+            if let Some(token) = &page_token {
+                request = request.query(&[("page_token", token)]);
+            }
+            let page: PageBody<T> = self.read(request).await?;
+            all.extend(page.items);
+            page_token = page.next_page_token;
+            if page_token.is_none() {
+                return Ok(all);
+            }
+        }
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<()> {
@@ -125,7 +178,10 @@ fn refused(what: &'static str, status: StatusCode, text: &str) -> Error {
             name: String::new(),
             hint: format!("; {}", body.message),
         },
-        None => Error::dependency(what, retry, body.message),
+        None => {
+            let retry = retry || body.code == UNDER_WAY;
+            Error::dependency(what, retry, body.message)
+        }
     }
 }
 

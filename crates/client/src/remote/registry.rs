@@ -1,3 +1,9 @@
+mod feature_groups;
+mod feature_views;
+mod path;
+mod quarantine;
+mod training_datasets;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,8 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_model::{FeatureGroup, FeatureGroupId, QuarantinedRecord, SchemaId};
 use twinfold_wire::rest::{
-    FeatureGroupBody, GroupRecordBody, NewestChangeBody, PinnedCommitsBody, QuarantinedRecordBody,
-    SchemaBody,
+    GroupRecordBody, NewestChangeBody, PinnedCommitsBody, QuarantinedRecordBody, SchemaBody,
 };
 
 use super::http::Service;
@@ -89,21 +94,17 @@ impl RemoteRegistry {
         self.answers.subscribe()
     }
 
-    /// Stores the group and returns when its topic and tables exist, or after `wait` with whatever state it
-    /// has then.
-    pub async fn create_feature_group(
-        &self,
-        group: &FeatureGroup,
-        wait: Duration,
-    ) -> Result<GroupDefinition> {
-        let path = format!("/v1/feature-groups?wait_ms={}", wait.as_millis());
-        let body = FeatureGroupBody::from(group);
-        definition(self.registry.post_for(&path, &body).await?)
+    /// What was changed through this client is asked for anew, without waiting for the feed to tell of it.
+    fn forget_groups(&self) {
+        self.groups.store(None);
     }
 
-    /// Stores that the group is to go; its topic and tables go after that.
-    pub async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()> {
-        self.registry.delete(&group_path(id)).await
+    /// The sequence of the newest change once it is another than `after`, or after `wait`.
+    async fn newest_change(&self, after: u64, wait: Duration) -> Result<u64> {
+        let wait_ms = wait.as_millis();
+        let path = format!("/v1/changes/newest?after={after}&wait_ms={wait_ms}");
+        let newest: NewestChangeBody = self.registry.get(&path).await?;
+        Ok(newest.sequence)
     }
 
     async fn known(&self) -> Result<Arc<KnownGroups>> {
@@ -114,7 +115,7 @@ impl RemoteRegistry {
         {
             return Ok(known);
         }
-        let bodies: Vec<GroupRecordBody> = self.registry.get("/v1/feature-groups").await?;
+        let bodies: Vec<GroupRecordBody> = self.registry.list(path::FEATURE_GROUPS, &[]).await?;
         let definitions = bodies.into_iter().map(definition);
         let by_id = definitions.map(|definition| {
             let definition = definition?;
@@ -128,7 +129,7 @@ impl RemoteRegistry {
         Ok(known)
     }
 
-    fn schemas(&self) -> MutexGuard<'_, HashMap<SchemaId, Arc<WriterSchema>>> {
+    fn known_schemas(&self) -> MutexGuard<'_, HashMap<SchemaId, Arc<WriterSchema>>> {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -140,7 +141,7 @@ impl Definitions for RemoteRegistry {
             return Ok(Arc::clone(definition));
         }
         // The registry knows best how to say what there is instead.
-        let body: GroupRecordBody = self.registry.get(&group_path(id)).await?;
+        let body: GroupRecordBody = self.registry.get(&path::group(id, "")).await?;
         Ok(Arc::new(definition(body)?))
     }
 
@@ -152,19 +153,15 @@ impl Definitions for RemoteRegistry {
     }
 
     async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>> {
-        if let Some(schema) = self.schemas().get(&id) {
+        if let Some(schema) = self.known_schemas().get(&id) {
             return Ok(Some(Arc::clone(schema)));
         }
         let body: SchemaBody = match self.registry.get(&format!("/v1/schemas/{}", id.0)).await {
             Err(Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
         };
-        let schema = Arc::new(WriterSchema {
-            id,
-            group: body.group.try_into()?,
-            avro_json: body.avro_json,
-        });
-        self.schemas().insert(id, Arc::clone(&schema));
+        let schema = Arc::new(writer_schema(body)?);
+        self.known_schemas().insert(id, Arc::clone(&schema));
         Ok(Some(schema))
     }
 
@@ -173,7 +170,7 @@ impl Definitions for RemoteRegistry {
     }
 
     async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>> {
-        let path = format!("{}/pinned-commits", group_path(group));
+        let path = path::group(group, "pinned-commits");
         let body: PinnedCommitsBody = self.registry.get(&path).await?;
         Ok(body.commits)
     }
@@ -184,18 +181,19 @@ impl Definitions for RemoteRegistry {
     }
 }
 
-fn group_path(id: &FeatureGroupId) -> String {
-    format!(
-        "/v1/feature-groups/{}/{}/{}",
-        id.project, id.name, id.version
-    )
-}
-
 fn definition(body: GroupRecordBody) -> Result<GroupDefinition> {
     Ok(GroupDefinition {
         group: FeatureGroup::try_from(body.group)?,
         state: body.state.into(),
         resource: body.resource,
         schema: SchemaId(body.schema),
+    })
+}
+
+fn writer_schema(body: SchemaBody) -> Result<WriterSchema> {
+    Ok(WriterSchema {
+        id: SchemaId(body.id),
+        group: body.group.try_into()?,
+        avro_json: body.avro_json,
     })
 }

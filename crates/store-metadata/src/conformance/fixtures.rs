@@ -10,9 +10,11 @@ use twinfold_model::{
     Selection, TrainingDataset, evolve,
 };
 
-use crate::{Change, GroupRecord, MetadataStore};
+use crate::{Change, GroupRecord, MetadataStore, Reservation};
 
 pub const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
+/// A reservation until then is good at [`NOW`].
+pub const LATER: EventTime = EventTime::from_micros(1_700_000_060_000_000);
 
 pub type Store = Arc<dyn MetadataStore>;
 
@@ -96,6 +98,15 @@ pub fn dataset(version: u32) -> TrainingDataset {
         location: format!("datasets/default.fares_{version}"),
         digest: "00ff".to_owned(),
         created_at: NOW,
+    }
+}
+
+pub fn reservation(version: u32, until: EventTime) -> Reservation {
+    Reservation {
+        project: project(),
+        name: "fares".to_owned(),
+        version,
+        until,
     }
 }
 

@@ -3,6 +3,8 @@
 //! [`metadata_conformance!`](crate::metadata_conformance) makes one test of each case.
 
 mod fixtures;
+mod keys;
+mod reservations;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,8 +14,12 @@ use futures::future::join_all;
 use twinfold_model::{QuarantinedRecord, ResourceState, SchemaId};
 
 use self::fixtures::{
-    NOW, activate, create, dataset, feed, group, project, quarantined, remove, schemas, view,
-    with_feature,
+    LATER, NOW, activate, create, dataset, feed, group, project, quarantined, remove, reservation,
+    schemas, view, with_feature,
+};
+pub use self::keys::{a_key_is_claimed_once_and_keeps_its_answer, a_key_is_forgotten_in_time};
+pub use self::reservations::{
+    a_project_is_there_once_created_or_used, a_reservation_that_lapsed_is_over,
 };
 use crate::{ChangeSubject, Error, GroupRecord, MetadataStore};
 
@@ -42,6 +48,10 @@ macro_rules! metadata_conformance {
             there_is_one_reconciler_at_a_time,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
+            a_reservation_that_lapsed_is_over,
+            a_project_is_there_once_created_or_used,
+            a_key_is_claimed_once_and_keeps_its_answer,
+            a_key_is_forgotten_in_time,
             every_change_is_in_the_feed_once_and_in_order,
             quarantine_is_idempotent_and_paged,
             a_replayed_record_does_not_come_back,
@@ -325,7 +335,7 @@ pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
 pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
-    let reserve = |version| store.reserve_dataset(&project, "fares", version);
+    let reserve = |version| store.reserve_dataset(&project, "fares", version, LATER);
     let answers = join_all((0..RACERS).map(|_| reserve(None))).await;
     let given: BTreeSet<u32> = answers.into_iter().map(|v| v.expect("free")).collect();
     assert_eq!(given, (1..=20).collect());
@@ -338,16 +348,16 @@ pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     );
     let reserved = store.reserved_datasets().await.expect("readable");
     assert_eq!(reserved.len(), RACERS + 1);
-    assert_eq!(reserved[RACERS], (project.clone(), "fares".to_owned(), 30));
+    assert_eq!(reserved[RACERS], reservation(30, LATER));
     store
-        .remove_dataset(&project, "fares", 30)
+        .remove_dataset(&project, "fares", 30, NOW)
         .await
         .expect("reserved");
     let reserved = store.reserved_datasets().await.expect("readable");
     assert_eq!(reserved.len(), RACERS);
     assert_eq!(reserve(Some(30)).await.expect("given up"), 30);
     assert_eq!(reserve(None).await.expect("free"), 31);
-    let other = store.reserve_dataset(&project, "tips", None).await;
+    let other = store.reserve_dataset(&project, "tips", None, LATER).await;
     assert_eq!(other.expect("free"), 1);
 }
 
@@ -423,14 +433,14 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
     create(&store, "a").await;
-    let unreserved = store.put_dataset(&dataset(1)).await;
+    let unreserved = store.put_dataset(&dataset(1), NOW).await;
     assert!(
         matches!(unreserved, Err(Error::NotFound { .. })),
         "{unreserved:?}"
     );
     for version in 1..=3 {
         store
-            .reserve_dataset(&project, "fares", Some(version))
+            .reserve_dataset(&project, "fares", Some(version), LATER)
             .await
             .expect("free");
     }
@@ -442,11 +452,11 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     );
     for version in [2, 1] {
         store
-            .put_dataset(&dataset(version))
+            .put_dataset(&dataset(version), NOW)
             .await
             .expect("reserved");
     }
-    let again = store.put_dataset(&dataset(1)).await;
+    let again = store.put_dataset(&dataset(1), NOW).await;
     assert!(
         matches!(again, Err(Error::AlreadyExists { .. })),
         "{again:?}"
@@ -458,13 +468,15 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     assert_eq!(store.datasets(Some(&project)).await.expect("readable"), all);
     assert_eq!(store.datasets(None).await.expect("readable"), all);
     store
-        .remove_dataset(&project, "fares", 2)
+        .remove_dataset(&project, "fares", 2, NOW)
         .await
         .expect("there");
     assert_eq!(newest(None).await.expect("readable"), Some(dataset(1)));
-    let again = store.remove_dataset(&project, "fares", 2).await;
+    let again = store.remove_dataset(&project, "fares", 2, NOW).await;
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
-    let given_again = store.reserve_dataset(&project, "fares", Some(2)).await;
+    let given_again = store
+        .reserve_dataset(&project, "fares", Some(2), LATER)
+        .await;
     assert!(
         matches!(given_again, Err(Error::AlreadyExists { .. })),
         "{given_again:?}"
@@ -491,17 +503,17 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     store.create_view(&view, NOW).await.expect("new");
     store.create_view(&view, NOW).await.expect_err("exists");
     store
-        .reserve_dataset(&project(), "fares", None)
+        .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
     store
         .update_group(&record.group, "other", record.revision)
         .await
         .expect("current");
     store.remove_view(&view.id).await.expect("there");
     store
-        .remove_dataset(&project(), "fares", 1)
+        .remove_dataset(&project(), "fares", 1, NOW)
         .await
         .expect("there");
     store
@@ -647,10 +659,10 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
         .await
         .expect("new");
     store
-        .reserve_dataset(&project(), "fares", None)
+        .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
     store
         .quarantine(&[quarantined(id, 0, 7)])
         .await
@@ -680,7 +692,7 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
     assert_eq!(feed(&store).await, changes);
     assert_eq!(
         store
-            .reserve_dataset(&project(), "fares", None)
+            .reserve_dataset(&project(), "fares", None, LATER)
             .await
             .expect("free"),
         2

@@ -11,6 +11,8 @@ pub(super) mod changes;
 mod feature_groups;
 mod feature_views;
 pub(super) mod history;
+mod idempotency_keys;
+mod projects;
 mod quarantine;
 mod schemas;
 mod training_datasets;

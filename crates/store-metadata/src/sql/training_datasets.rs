@@ -1,11 +1,11 @@
 use async_trait::async_trait;
 use sqlx::Row as _;
-use twinfold_model::{ProjectName, TrainingDataset};
+use twinfold_model::{EventTime, ProjectName, TrainingDataset};
 use twinfold_wire::rest::TrainingDatasetBody;
 
 use super::{Connection, Row, Store, changes, feature_groups};
 use crate::columns::{from_json, number, to_json};
-use crate::{ChangeSubject, Error, Result, TrainingDatasets};
+use crate::{ChangeSubject, Error, Reservation, Result, TrainingDatasets};
 
 const WHAT: &str = "training dataset";
 
@@ -16,6 +16,7 @@ impl TrainingDatasets for Store {
         project: &ProjectName,
         name: &str,
         version: Option<u32>,
+        until: EventTime,
     ) -> Result<u32> {
         let mut transaction = self.write().await?;
         let version = match version {
@@ -23,12 +24,13 @@ impl TrainingDatasets for Store {
             None => next_version(&mut transaction, project, name).await?,
         };
         let inserted = sqlx::query(
-            "INSERT INTO training_datasets (project, name, version, state)
-             VALUES ($1, $2, $3, 'reserved') ON CONFLICT (project, name, version) DO NOTHING",
+            "INSERT INTO training_datasets (project, name, version, state, reserved_until_us)
+             VALUES ($1, $2, $3, 'reserved', $4) ON CONFLICT (project, name, version) DO NOTHING",
         )
         .bind(project.as_str())
         .bind(name)
         .bind(i64::from(version))
+        .bind(until.micros())
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -41,12 +43,38 @@ impl TrainingDatasets for Store {
         Ok(version)
     }
 
-    async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
+    async fn renew_dataset(&self, reservation: &Reservation, now: EventTime) -> Result<()> {
+        let Reservation {
+            project,
+            name,
+            version,
+            until,
+        } = reservation;
+        let mut transaction = self.write().await?;
+        let renewed = sqlx::query(
+            "UPDATE training_datasets SET reserved_until_us = $1
+             WHERE project = $2 AND name = $3 AND version = $4 AND state = 'reserved'
+                   AND reserved_until_us > $5",
+        )
+        .bind(until.micros())
+        .bind(project.as_str())
+        .bind(name.as_str())
+        .bind(i64::from(*version))
+        .bind(now.micros())
+        .execute(&mut *transaction)
+        .await?;
+        if renewed.rows_affected() == 0 {
+            return Err(not_found(project, name, *version));
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn put_dataset(&self, dataset: &TrainingDataset, now: EventTime) -> Result<()> {
         let (project, name, version) = (&dataset.project, dataset.name.as_str(), dataset.version);
         let mut transaction = self.write().await?;
         match state(&mut transaction, project, name, version).await? {
-            Some(state) if state == "reserved" => {}
-            Some(state) if state == "finished" => {
+            Some(State::Reserved { until }) if until > now => {}
+            Some(State::Finished) => {
                 return Err(Error::AlreadyExists {
                     what: WHAT,
                     name: full_name(project, name, version),
@@ -113,10 +141,10 @@ impl TrainingDatasets for Store {
         .collect()
     }
 
-    async fn reserved_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>> {
+    async fn reserved_datasets(&self) -> Result<Vec<Reservation>> {
         sqlx::query(
-            "SELECT project, name, version FROM training_datasets WHERE state = 'reserved'
-             ORDER BY project, name, version",
+            "SELECT project, name, version, reserved_until_us FROM training_datasets
+             WHERE state = 'reserved' ORDER BY project, name, version",
         )
         .fetch_all(&mut *self.read().await?)
         .await?
@@ -128,33 +156,41 @@ impl TrainingDatasets for Store {
                 name: project,
                 reason: error.to_string(),
             })?;
-            let version = number("training dataset version", row.try_get("version")?)?;
-            Ok((project, row.try_get("name")?, version))
+            Ok(Reservation {
+                project,
+                name: row.try_get("name")?,
+                version: number("training dataset version", row.try_get("version")?)?,
+                until: EventTime::from_micros(row.try_get("reserved_until_us")?),
+            })
         })
         .collect()
     }
 
-    async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()> {
+    async fn remove_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+        now: EventTime,
+    ) -> Result<()> {
         let mut transaction = self.write().await?;
-        // A version that was only reserved never was a dataset: it may be given again.
         let statement = match state(&mut transaction, project, name, version).await? {
-            Some(state) if state == "reserved" => {
+            None | Some(State::Removed) => return Err(not_found(project, name, version)),
+            // Given up by who reserved it, it never was a dataset: it may be given again.
+            Some(State::Reserved { until }) if until > now => {
                 "DELETE FROM training_datasets WHERE project = $1 AND name = $2 AND version = $3"
             }
-            _ => {
+            Some(State::Reserved { .. } | State::Finished) => {
                 "UPDATE training_datasets SET state = 'removed', body = NULL
-                 WHERE project = $1 AND name = $2 AND version = $3 AND state <> 'removed'"
+                 WHERE project = $1 AND name = $2 AND version = $3"
             }
         };
-        let removed = sqlx::query(statement)
+        sqlx::query(statement)
             .bind(project.as_str())
             .bind(name)
             .bind(i64::from(version))
             .execute(&mut *transaction)
             .await?;
-        if removed.rows_affected() == 0 {
-            return Err(not_found(project, name, version));
-        }
         changes::record(&mut transaction, &subject(project, name, version)).await?;
         Ok(transaction.commit().await?)
     }
@@ -175,20 +211,37 @@ async fn next_version(
     number("training dataset version", last + 1)
 }
 
+enum State {
+    Reserved { until: EventTime },
+    Finished,
+    Removed,
+}
+
 async fn state(
     transaction: &mut Connection,
     project: &ProjectName,
     name: &str,
     version: u32,
-) -> Result<Option<String>> {
-    Ok(sqlx::query_scalar(
-        "SELECT state FROM training_datasets WHERE project = $1 AND name = $2 AND version = $3",
+) -> Result<Option<State>> {
+    let found = sqlx::query(
+        "SELECT state, reserved_until_us FROM training_datasets
+         WHERE project = $1 AND name = $2 AND version = $3",
     )
     .bind(project.as_str())
     .bind(name)
     .bind(i64::from(version))
     .fetch_optional(transaction)
-    .await?)
+    .await?;
+    let Some(found) = found else {
+        return Ok(None);
+    };
+    Ok(Some(match found.try_get::<&str, _>("state")? {
+        "reserved" => State::Reserved {
+            until: EventTime::from_micros(found.try_get("reserved_until_us")?),
+        },
+        "finished" => State::Finished,
+        _ => State::Removed,
+    }))
 }
 
 fn full_name(project: &ProjectName, name: &str, version: u32) -> String {

@@ -30,7 +30,8 @@ use object_store::path::Path as Key;
 use url::Url;
 
 use self::folder::DurableFolder;
-use self::place::{Bucket, Place};
+pub(crate) use self::place::Bucket;
+use self::place::Place;
 pub use self::s3::{S3Credentials, S3Options};
 use self::table::Table;
 use crate::{AppendRequest, Error, OfflineStore, Result, Snapshot};

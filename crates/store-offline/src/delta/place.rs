@@ -35,10 +35,10 @@ pub(super) enum Place {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
-    pub(super) store: Arc<dyn ObjectStore>,
-    /// Of the table's files.
-    pub(super) prefix: Key,
+pub(crate) struct Bucket {
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// Of its files.
+    pub(crate) prefix: Key,
 }
 
 /// A local folder to write data files in. That of a bucket's table is thrown away with all that is in it.
@@ -196,11 +196,11 @@ impl Place {
 }
 
 impl Bucket {
-    fn key(&self, name: &str) -> Key {
+    pub(crate) fn key(&self, name: &str) -> Key {
         name.split('/').fold(self.prefix.clone(), Key::join)
     }
 
-    async fn upload(&self, path: &Path, name: &str) -> Result<()> {
+    pub(crate) async fn upload(&self, path: &Path, name: &str) -> Result<()> {
         let mut source = tokio::fs::File::open(path).await?;
         let mut target =
             BufWriter::with_capacity(Arc::clone(&self.store), self.key(name), PART_BYTES);
@@ -212,7 +212,7 @@ impl Bucket {
         Ok(target.shutdown().await?)
     }
 
-    async fn download(&self, name: &str, path: &Path) -> Result<()> {
+    pub(crate) async fn download(&self, name: &str, path: &Path) -> Result<()> {
         let mut content = self.store.get(&self.key(name)).await?.into_stream();
         let mut target = tokio::fs::File::create(path).await?;
         while let Some(bytes) = content.try_next().await? {
@@ -249,7 +249,7 @@ impl Bucket {
         }
     }
 
-    async fn delete_below(&self, prefix: &Key) -> Result<()> {
+    pub(crate) async fn delete_below(&self, prefix: &Key) -> Result<()> {
         let listed = self.store.list(Some(prefix));
         let keys = listed.map_ok(|object| object.location).boxed();
         let deleted = self.store.delete_stream(keys);

@@ -111,11 +111,11 @@ impl S3Options {
         Url::parse(&text).map_err(|_| Error::UnsupportedUrl { found: text })
     }
 
-    pub(super) fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key::from(self.prefix.as_str())
     }
 
-    pub(super) fn connect(&self) -> Result<Arc<dyn ObjectStore>> {
+    pub(crate) fn connect(&self) -> Result<Arc<dyn ObjectStore>> {
         let scheme = Url::parse("s3://").map_err(|_| Error::UnsupportedUrl {
             found: "s3://".to_owned(),
         })?;

@@ -34,7 +34,10 @@ pub use quarantine::{PositionBody, QuarantinedRecordBody};
 pub use query::{AsOfBody, JoinBody, JoinKindBody, JoinPairBody, QueryBody, SelectionBody};
 pub use reading::{DatasetCheckBody, ReadBody};
 pub use receipt::{PositionsBody, ProgressBody, ReceiptBody, WaitBody};
-pub use registry::{GroupRecordBody, NewestChangeBody, PinnedCommitsBody, SchemaBody};
+pub use registry::{
+    GroupRecordBody, NewestChangeBody, PageBody, PinnedCommitsBody, ProjectBody, ReservationBody,
+    ReserveDatasetBody, ResolvedDatasetBody, SchemaBody,
+};
 pub use scalar::{Decimal, Exact, Hex};
 pub use serving::{
     FeatureVectorBody, GroupPresenceBody, PresenceBody, ServingSourceBody, VectorReaderBody,

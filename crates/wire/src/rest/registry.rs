@@ -1,6 +1,22 @@
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureGroupBody, FeatureGroupIdBody, StateBody};
+use super::{DatasetSpecBody, FeatureGroupBody, FeatureGroupIdBody, QueryBody, StateBody};
+
+/// Some of a list, in its order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageBody<T> {
+    pub items: Vec<T>,
+    /// Asks for what comes behind these; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_page_token: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectBody {
+    pub name: String,
+}
 
 /// A feature group as the registry knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,4 +54,33 @@ pub struct NewestChangeBody {
 #[serde(deny_unknown_fields)]
 pub struct PinnedCommitsBody {
     pub commits: Vec<u64>,
+}
+
+/// A specification of a training dataset that was checked, and the query to run for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolvedDatasetBody {
+    pub spec: DatasetSpecBody,
+    pub query: QueryBody,
+}
+
+/// Which version of a training dataset is wanted; the next free one when none is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveDatasetBody {
+    pub project: String,
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
+/// A version of a training dataset that is being made, or whose making was cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReservationBody {
+    pub project: String,
+    pub name: String,
+    pub version: u32,
+    /// Nobody can finish it any more.
+    pub has_lapsed: bool,
 }

@@ -9,10 +9,9 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tracing::error;
 use twinfold_client::{BatchStream, Error, Result};
+use twinfold_http_kit::Failure;
+use twinfold_http_kit::extract::collect;
 use twinfold_wire::arrow_stream::{self, Decoder, Encoder};
-
-use super::errors::Failure;
-use super::extract::collect;
 
 /// All rows of a body, with their columns.
 pub(super) struct Rows {

@@ -4,11 +4,11 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::GroupDefinition;
+use twinfold_http_kit::{Failure, extract};
 use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
 use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
 
-use super::errors::Failure;
-use super::{Answer, Api, GroupPath, below, extract, group_id, group_path};
+use super::{Answer, Api, GroupPath, below, group_id, group_path};
 
 pub(super) fn routes() -> Router<Api> {
     let view = "/feature-views/{project}/{name}/{version}";

@@ -4,13 +4,13 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use twinfold_http_kit::{Failure, extract};
 use twinfold_model::DatasetSpec;
 use twinfold_wire::rest::{DatasetCheckBody, DatasetSpecBody, TrainingDatasetBody};
 
 use super::arrow_stream::answer;
 use super::catalog::Version;
-use super::errors::Failure;
-use super::{Answer, Api, below, extract};
+use super::{Answer, Api, below};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

@@ -7,14 +7,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
+use twinfold_http_kit::{Failure, extract};
 use twinfold_model::{Error as ModelError, EventTime, Offset, PartitionId, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
 
 use super::arrow_stream::rows;
-use super::errors::Failure;
-use super::{Answer, Api, GroupPath, below, extract, group_id, group_path};
+use super::{Answer, Api, GroupPath, below, group_id, group_path};
 
 /// Records of one page of the quarantine unless it says otherwise.
 const PAGE_RECORDS: usize = 100;

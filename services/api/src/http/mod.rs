@@ -4,8 +4,6 @@
 mod arrow_stream;
 mod catalog;
 mod datasets;
-mod errors;
-mod extract;
 mod ingestion;
 mod limits;
 mod reading;
@@ -15,13 +13,14 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::get;
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use twinfold_client::Platform;
+use twinfold_http_kit::extract::{self, JsonBytesMax};
+use twinfold_http_kit::{Failure, no_such_method, no_such_route};
 use twinfold_model::FeatureGroupId;
 use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
-use errors::Failure;
 pub use limits::HttpLimits;
 use serving::Readers;
 
@@ -58,8 +57,9 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
         .merge(reading::routes())
         .merge(datasets::routes())
         .merge(serving::routes())
-        .fallback(errors::no_such_route)
-        .method_not_allowed_fallback(errors::no_such_method)
+        .layer(Extension(JsonBytesMax(limits.json_bytes_max)))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
         .with_state(Arc::new(served))
         .layer(middleware::from_fn(count_requests))
 }

@@ -7,14 +7,14 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::{ReadRequest, Spine};
+use twinfold_http_kit::Failure;
+use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
 use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, without_request};
 use twinfold_wire::rest::{CommitBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
-use super::errors::Failure;
-use super::extract::{from_json, json};
-use super::{Answer, Api, GroupPath, below, extract, group_id, group_path};
+use super::{Answer, Api, GroupPath, below, group_id, group_path};
 
 /// Commits that are listed unless it is said otherwise.
 const COMMITS: usize = 100;
@@ -35,7 +35,8 @@ async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<
     let request = if is_spine {
         over_spine(body, &api).await?
     } else {
-        let body: ReadBody = json(body, &api).await?;
+        let bytes_max = JsonBytesMax(api.limits.json_bytes_max);
+        let body: ReadBody = json(body, bytes_max).await?;
         ReadRequest::from_body(body, None)?
     };
     answer(api.platform.read(request).await?).await

@@ -6,14 +6,14 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
 use twinfold_client::{Entry, Error, ServingRequest, ServingSource, VectorOptions, VectorReader};
+use twinfold_http_kit::{Failure, extract};
 use twinfold_model::{Error as ModelError, FeatureType};
 use twinfold_wire::rest::{
     ColumnBody, FeatureVectorBody, ServingSourceBody, ValueBody, VectorReaderBody, VectorsBody,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::errors::Failure;
-use super::{Answer, Api, below, extract};
+use super::{Answer, Api, below};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use twinfold_http_kit::extract::Query;
 use twinfold_wire::rest::NewestChangeBody;
 
 use super::WAIT_MS_MAX;

@@ -1,6 +1,8 @@
 //! The registry over a real metadata store and over topics and tables that fail on demand.
 
+mod control_plane;
 mod definitions;
+mod http;
 mod life_cycle;
 mod pins;
 mod world;

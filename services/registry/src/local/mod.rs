@@ -1,3 +1,5 @@
+mod control_plane;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,14 +8,13 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
 use twinfold_model::{FeatureGroupId, QuarantinedRecord, SchemaId};
-use twinfold_registry::Registry;
-use twinfold_store_metadata::GroupRecord;
+use twinfold_store_metadata::SchemaRecord;
 
-use crate::failure::registry_failed;
+use crate::{Registry, definition};
 
 /// The registry in the same process, with what it said remembered until its change feed moves.
 #[derive(Debug)]
-pub struct RegistryDefinitions {
+pub struct LocalRegistry {
     registry: Registry,
     groups: ArcSwapOption<KnownGroups>,
     /// Schemas never change, so these are never forgotten.
@@ -26,7 +27,7 @@ struct KnownGroups {
     by_id: HashMap<FeatureGroupId, Arc<GroupDefinition>>,
 }
 
-impl RegistryDefinitions {
+impl LocalRegistry {
     pub fn new(registry: Registry) -> Self {
         Self {
             registry,
@@ -43,11 +44,7 @@ impl RegistryDefinitions {
         {
             return Ok(known);
         }
-        let records = self
-            .registry
-            .feature_groups(None)
-            .await
-            .map_err(registry_failed)?;
+        let records = self.registry.feature_groups(None).await?;
         let by_id = records.into_iter().map(|record| {
             let definition = definition(record);
             (definition.group.id().clone(), Arc::new(definition))
@@ -62,18 +59,13 @@ impl RegistryDefinitions {
 }
 
 #[async_trait]
-impl Definitions for RegistryDefinitions {
+impl Definitions for LocalRegistry {
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
         if let Some(definition) = self.known().await?.by_id.get(id) {
             return Ok(Arc::clone(definition));
         }
         // The registry knows best how to say what there is instead.
-        let record = self
-            .registry
-            .feature_group(id)
-            .await
-            .map_err(registry_failed)?;
-        Ok(Arc::new(definition(record)))
+        Ok(Arc::new(definition(self.registry.feature_group(id).await?)))
     }
 
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
@@ -89,14 +81,10 @@ impl Definitions for RegistryDefinitions {
             return Ok(Some(Arc::clone(schema)));
         }
         let record = match self.registry.schema(id).await {
-            Err(twinfold_registry::Error::NotFound { .. }) => return Ok(None),
-            answer => answer.map_err(registry_failed)?,
+            Err(crate::Error::NotFound { .. }) => return Ok(None),
+            answer => answer?,
         };
-        let schema = Arc::new(WriterSchema {
-            id,
-            group: record.group,
-            avro_json: record.avro_json,
-        });
+        let schema = Arc::new(writer_schema(record));
         lock().insert(id, Arc::clone(&schema));
         Ok(Some(schema))
     }
@@ -106,23 +94,18 @@ impl Definitions for RegistryDefinitions {
     }
 
     async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>> {
-        let pinned = self.registry.pinned_commits(group).await;
-        pinned.map_err(registry_failed)
+        Ok(self.registry.pinned_commits(group).await?)
     }
 
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
-        self.registry
-            .quarantine(&records)
-            .await
-            .map_err(registry_failed)
+        Ok(self.registry.quarantine(&records).await?)
     }
 }
 
-fn definition(record: GroupRecord) -> GroupDefinition {
-    GroupDefinition {
+fn writer_schema(record: SchemaRecord) -> WriterSchema {
+    WriterSchema {
+        id: record.id,
         group: record.group,
-        state: record.state,
-        resource: record.resource,
-        schema: record.schema,
+        avro_json: record.avro_json,
     }
 }

@@ -7,54 +7,70 @@ use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use twinfold_client::Error;
 
-use super::Api;
-use super::errors::Failure;
+use crate::Failure;
 
-pub(super) struct Path<T>(pub(super) T);
+/// How long a body in JSON may be, when a layer says so with `Extension`.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBytesMax(pub u64);
 
-impl<T: DeserializeOwned + Send> FromRequestParts<Api> for Path<T> {
+impl Default for JsonBytesMax {
+    fn default() -> Self {
+        Self(64 << 20)
+    }
+}
+
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
-        let path = extract::Path::<T>::from_request_parts(parts, api).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = extract::Path::<T>::from_request_parts(parts, state).await;
         let path = path.map_err(|rejection| Failure::Unreadable(rejection.body_text()))?;
         Ok(Self(path.0))
     }
 }
 
-pub(super) struct Query<T>(pub(super) T);
+#[derive(Debug)]
+pub struct Query<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
-        let query = extract::Query::<T>::from_request_parts(parts, api).await;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let query = extract::Query::<T>::from_request_parts(parts, state).await;
         let query = query.map_err(|rejection| Failure::Unreadable(rejection.body_text()))?;
         Ok(Self(query.0))
     }
 }
 
-pub(super) struct Json<T>(pub(super) T);
+#[derive(Debug)]
+pub struct Json<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Failure> {
-        json(request.into_body(), api).await.map(Self)
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
+        let bytes_max = request.extensions().get::<JsonBytesMax>().copied();
+        json(request.into_body(), bytes_max.unwrap_or_default())
+            .await
+            .map(Self)
     }
 }
 
 /// A body in JSON.
-pub(super) async fn json<T: DeserializeOwned>(body: Body, api: &Api) -> Result<T, Failure> {
-    let chunks = collect(body, "a body in JSON", api.limits.json_bytes_max).await?;
-    let mut bytes = Vec::new();
-    for chunk in &chunks {
-        bytes.extend_from_slice(chunk);
-    }
-    from_json(&bytes)
+pub async fn json<T: DeserializeOwned>(body: Body, bytes_max: JsonBytesMax) -> Result<T, Failure> {
+    from_json(&json_bytes(body, bytes_max).await?)
 }
 
-pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+/// The bytes of a body in JSON, in one piece.
+pub async fn json_bytes(body: Body, bytes_max: JsonBytesMax) -> Result<Bytes, Failure> {
+    let chunks = collect(body, "a body in JSON", bytes_max.0).await?;
+    Ok(chunks.concat().into())
+}
+
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         Failure::Unreadable(format!(
             "the request is not the JSON that is wanted: {error}"
@@ -63,7 +79,7 @@ pub(super) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure>
 }
 
 /// The bytes of a body, as they came.
-pub(super) async fn collect(
+pub async fn collect(
     body: Body,
     what: &'static str,
     bytes_max: u64,

@@ -5,13 +5,13 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use twinfold_client::WriterSchema;
-use twinfold_model::{AsOf, Commit, FeatureGroupId, Positions, QuarantinedRecord, SchemaId};
-use twinfold_offlinefs::UpkeepConfig;
-use twinfold_service_kit::ManualClock;
+use twinfold_model::{
+    AsOf, Commit, EventTime, FeatureGroupId, Positions, QuarantinedRecord, SchemaId,
+};
 use twinfold_store_offline::{AppendRequest, OfflineStore, Snapshot};
-use twinfold_store_topic::{Append, Appended, Bounds, Subscription, TopicConfig};
 
 use super::*;
+use crate::UpkeepConfig;
 
 /// Two groups whose every step fails, and what was tried. Cancels the token at one of them.
 #[derive(Debug, Default)]
@@ -76,43 +76,6 @@ impl Definitions for World {
 }
 
 #[async_trait]
-impl TopicStore for World {
-    async fn enforce_retention(&self, topic: &str) -> twinfold_store_topic::Result<()> {
-        self.fail("retention", topic);
-        Err(twinfold_store_topic::Error::Closed)
-    }
-
-    async fn create(&self, _: &str, _: &TopicConfig) -> twinfold_store_topic::Result<()> {
-        unreachable!("{UNUSED}")
-    }
-    async fn drop_topic(&self, _: &str) -> twinfold_store_topic::Result<()> {
-        unreachable!("{UNUSED}")
-    }
-    async fn append(&self, _: &str, _: Vec<Append>) -> twinfold_store_topic::Result<Vec<Appended>> {
-        unreachable!("{UNUSED}")
-    }
-    async fn sync(&self, _: &str) -> twinfold_store_topic::Result<()> {
-        unreachable!("{UNUSED}")
-    }
-    async fn bounds(&self, _: &str) -> twinfold_store_topic::Result<Vec<Bounds>> {
-        unreachable!("{UNUSED}")
-    }
-    async fn progress(&self, _: &str, _: &str) -> twinfold_store_topic::Result<Positions> {
-        unreachable!("{UNUSED}")
-    }
-    async fn subscribe(
-        &self,
-        _: &str,
-        _: &str,
-    ) -> twinfold_store_topic::Result<Box<dyn Subscription>> {
-        unreachable!("{UNUSED}")
-    }
-    async fn close(&self) -> twinfold_store_topic::Result<()> {
-        unreachable!("{UNUSED}")
-    }
-}
-
-#[async_trait]
 impl OfflineStore for World {
     async fn commits(&self, _: &str, _: usize) -> twinfold_store_offline::Result<Vec<Commit>> {
         Ok(vec![Commit {
@@ -162,21 +125,6 @@ fn history(world: &Arc<World>) -> HistoryMaintenance {
 
 #[tokio::test]
 async fn a_step_that_fails_keeps_no_other_from_its_turn() {
-    let folder = twinfold_testkit::temp_dir();
-    let url = format!("file://{}", folder.path().display());
-    let online = twinfold_store_online::open(&url).await.expect("opens");
-    online.close().await.expect("closes");
-    let world = Arc::new(World::default());
-    let maintenance = Maintenance {
-        topics: Arc::clone(&world) as _,
-        online,
-        definitions: Arc::clone(&world) as _,
-        clock: Arc::new(ManualClock::default()),
-        interval: Duration::from_secs(3600),
-    };
-    maintenance.pass(&CancellationToken::new()).await;
-    assert_eq!(world.tried(), ["retention a", "retention c"]);
-
     let world = Arc::new(World::default());
     history(&world).pass(&CancellationToken::new()).await;
     let wanted = ["vacuum a", "compaction a", "vacuum c", "compaction c"];

@@ -1,24 +1,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use twinfold_api::{ServingPlan, Vectors};
 use twinfold_client::{Result, Serving, ServingRequest, ServingSource, VectorReader};
 use twinfold_model::Query;
 
-use super::EmbeddedPlatform;
-use crate::failure::registry_failed;
+use super::StorePlatform;
+use crate::{ServingPlan, Vectors};
 
 #[async_trait]
-impl Serving for EmbeddedPlatform {
+impl Serving for StorePlatform {
     async fn vector_reader(&self, request: ServingRequest) -> Result<Arc<dyn VectorReader>> {
         self.check_open()?;
         let (query, labels, defaults) = match request.source {
             ServingSource::View(id) => {
-                let view = self
-                    .registry
-                    .feature_view(&id)
-                    .await
-                    .map_err(registry_failed)?;
+                let view = self.control_plane().feature_view(&id).await?;
                 (view.query, view.labels, view.defaults)
             }
             ServingSource::Dataset { name, version } => {
@@ -30,14 +25,14 @@ impl Serving for EmbeddedPlatform {
         let plan = ServingPlan::new(&query, &labels, &defaults, &definitions)?;
         Ok(Arc::new(Vectors::new(
             plan,
-            Arc::clone(&self.online),
+            Arc::clone(&self.parts.online),
             Arc::clone(&self.definitions),
-            Arc::clone(&self.clock),
+            Arc::clone(&self.parts.clock),
         )))
     }
 }
 
-impl EmbeddedPlatform {
+impl StorePlatform {
     /// One definition per group of the query, in its order.
     pub(super) async fn definitions_of(
         &self,

@@ -1,4 +1,4 @@
-//! Gives space back that nobody needs any more. A deployment's engines do this by themselves.
+//! When the upkeep of histories is due.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -7,49 +7,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 use twinfold_client::{Definitions, GroupDefinition};
-use twinfold_model::{EventTime, ResourceState};
-use twinfold_offlinefs::Upkeep;
-use twinfold_service_kit::Clock;
-use twinfold_store_online::OnlineStore;
-use twinfold_store_topic::TopicStore;
+use twinfold_model::ResourceState;
 
-/// Of the log and the online store.
-pub(super) struct Maintenance {
-    pub topics: Arc<dyn TopicStore>,
-    pub online: Arc<dyn OnlineStore>,
-    pub definitions: Arc<dyn Definitions>,
-    pub clock: Arc<dyn Clock>,
-    pub interval: Duration,
-}
+use crate::Upkeep;
 
-impl Maintenance {
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
-        while pause(self.interval, &shutdown).await {
-            self.pass(&shutdown).await;
-        }
-        Ok(())
-    }
-
-    /// What fails is tried again in the next pass, and keeps nothing else from its turn.
-    async fn pass(&self, shutdown: &CancellationToken) {
-        let now = EventTime::from_micros(self.clock.now_us());
-        if let Err(error) = self.online.expire(now).await {
-            warn!(%error, "expired rows cannot be given back");
-        }
-        for definition in active_groups(self.definitions.as_ref()).await {
-            if shutdown.is_cancelled() {
-                return;
-            }
-            let topic = &definition.resource;
-            if let Err(error) = self.topics.enforce_retention(topic).await {
-                warn!(topic, %error, "old records cannot be given back");
-            }
-        }
-    }
-}
-
-/// Of the histories, apart from the rest because merging takes long.
-pub(super) struct HistoryMaintenance {
+/// Looks after every history, one after the other, again and again. Several processes may do so: the
+/// tables say what was done, and of two that change one at the same time the second gives way.
+#[derive(Debug)]
+pub struct HistoryMaintenance {
     pub upkeep: Upkeep,
     pub definitions: Arc<dyn Definitions>,
     pub interval: Duration,
@@ -66,8 +31,8 @@ impl HistoryMaintenance {
         }
     }
 
-    /// A step that has begun is waited for, so that nothing is written after the folder is released. What
-    /// fails is tried again in the next pass, and keeps nothing else from its turn.
+    /// A step that has begun is waited for, so that nothing is written after the end. What fails is tried
+    /// again in the next pass, and keeps nothing else from its turn.
     async fn pass(&mut self, shutdown: &CancellationToken) {
         for definition in active_groups(self.definitions.as_ref()).await {
             if shutdown.is_cancelled() {

@@ -9,10 +9,16 @@ use twinfold_wire::rest::ErrorBody;
 
 /// Why a handler has no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub enum Failure {
     Platform(Error),
     /// The request says nothing that can be read.
     Unreadable(String),
+    /// Something that only an HTTP interface knows.
+    Refused {
+        status: StatusCode,
+        code: &'static str,
+        message: String,
+    },
 }
 
 impl From<Error> for Failure {
@@ -35,6 +41,11 @@ impl IntoResponse for Failure {
                 (status(&error), Json(ErrorBody::from(&error))).into_response()
             }
             Self::Unreadable(message) => plain(StatusCode::BAD_REQUEST, "invalid", message),
+            Self::Refused {
+                status,
+                code,
+                message,
+            } => plain(status, code, message),
         }
     }
 }
@@ -77,12 +88,14 @@ fn plain(status: StatusCode, code: &str, message: String) -> Response {
     (status, Json(body)).into_response()
 }
 
-pub(super) async fn no_such_route(uri: Uri) -> Response {
+/// For paths that lead nowhere.
+pub async fn no_such_route(uri: Uri) -> Response {
     let message = format!("there is no resource `{}`", uri.path());
     plain(StatusCode::NOT_FOUND, "no_such_resource", message)
 }
 
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
+/// For methods that a path does not answer.
+pub async fn no_such_method(method: Method, uri: Uri) -> Response {
     let message = format!("`{}` does not answer {method}", uri.path());
     plain(StatusCode::METHOD_NOT_ALLOWED, "no_such_method", message)
 }

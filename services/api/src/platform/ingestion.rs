@@ -1,26 +1,24 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::watch;
 use twinfold_client::{
     Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
-    new_ingestion_id,
+    ends, new_ingestion_id, topic_failed,
 };
-use twinfold_ingest::{Status, Statuses};
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_wire::record::Headers;
 
-use super::EmbeddedPlatform;
-use crate::failure::{registry_failed, topic_failed};
+use super::{Parts, Reached, StorePlatform, StoreProgress};
 
 /// Quarantined records are read and replayed in pages of this many.
 const QUARANTINE_PAGE_ROWS: usize = 1_000;
 
 #[async_trait]
-impl Ingestion for EmbeddedPlatform {
+impl Ingestion for StorePlatform {
     async fn insert(
         &self,
         group: &FeatureGroupId,
@@ -49,20 +47,20 @@ impl Ingestion for EmbeddedPlatform {
         let definition = self.definition(&receipt.group).await?;
         let mut stores = Vec::new();
         if target.online && definition.group.online_enabled() {
-            stores.push(("online", &self.online_statuses));
+            stores.push(("online", self.parts.online_progress.as_ref()));
         }
         if target.offline {
-            stores.push(("offline", &self.offline_statuses));
+            stores.push(("offline", self.parts.offline_progress.as_ref()));
         }
         let passed = async {
-            for (_, statuses) in &stores {
-                self.wait_for(statuses, receipt).await?;
+            for (_, progress) in &stores {
+                self.wait_for(*progress, receipt).await?;
             }
             Ok::<(), Error>(())
         };
         match tokio::time::timeout(timeout, passed).await {
             Ok(passed) => passed?,
-            Err(_) => return Err(timed_out(&stores, receipt, timeout)),
+            Err(_) => return Err(timed_out(&stores, &definition, receipt, timeout).await),
         }
         let records = self.quarantined_of(receipt).await?;
         if records.is_empty() {
@@ -78,17 +76,21 @@ impl Ingestion for EmbeddedPlatform {
     async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress> {
         self.check_open()?;
         let definition = self.definition(group).await?;
-        let bounds = self.topics.bounds(&definition.resource).await;
-        let bounds = bounds.map_err(topic_failed)?;
-        let now_at = |status: watch::Receiver<Status>| status.borrow().positions.clone();
-        let online = definition.group.online_enabled();
+        let Parts {
+            topics,
+            online_progress,
+            offline_progress,
+            ..
+        } = &self.parts;
+        let online = if definition.group.online_enabled() {
+            Some(online_progress.reached(&definition).await?.positions)
+        } else {
+            None
+        };
         Ok(IngestProgress {
-            topic: bounds
-                .iter()
-                .map(|bound| (bound.partition, bound.next))
-                .collect(),
-            online: online.then(|| now_at(self.online_statuses.watch(group))),
-            offline: now_at(self.offline_statuses.watch(group)),
+            topic: ends(topics.as_ref(), &definition.resource).await?,
+            online,
+            offline: offline_progress.reached(&definition).await?.positions,
         })
     }
 
@@ -100,8 +102,7 @@ impl Ingestion for EmbeddedPlatform {
     ) -> Result<Vec<QuarantinedRecord>> {
         self.check_open()?;
         self.definition(group).await?;
-        let records = self.registry.quarantined(group, after, limit).await;
-        records.map_err(registry_failed)
+        self.control_plane().quarantined(group, after, limit).await
     }
 
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
@@ -137,25 +138,22 @@ impl Ingestion for EmbeddedPlatform {
     }
 }
 
-impl EmbeddedPlatform {
-    async fn wait_for(&self, statuses: &Statuses, receipt: &Receipt) -> Result<()> {
-        let covered = |status: &Status| status.positions.covers(&receipt.end);
+impl StorePlatform {
+    async fn wait_for(&self, progress: &dyn StoreProgress, receipt: &Receipt) -> Result<()> {
         loop {
-            self.check_life(receipt).await?;
-            let mut status = statuses.watch(&receipt.group);
-            if status.wait_for(covered).await.is_ok() {
-                // The loop of another life may be the one that has come as far.
-                return self.check_life(receipt).await;
+            let definition = self.living(receipt).await?;
+            if progress.has_passed(&definition, &receipt.end).await? {
+                // Another life of the group may be the one that has come as far.
+                return self.living(receipt).await.map(drop);
             }
-            // Its loop was forgotten: the group is gone, or was made again.
         }
     }
 
-    /// The group that took the rows in must still be there.
-    async fn check_life(&self, receipt: &Receipt) -> Result<()> {
+    /// The group that took the rows in, which must still be there.
+    async fn living(&self, receipt: &Receipt) -> Result<Arc<GroupDefinition>> {
         let definition = self.definition(&receipt.group).await?;
         if definition.resource == receipt.resource {
-            return Ok(());
+            return Ok(definition);
         }
         Err(Error::NotFound {
             what: "ingestion".into(),
@@ -181,9 +179,9 @@ impl EmbeddedPlatform {
             .iter()
             .map(|record| as_append(record, receipt.ingestion_id))
             .collect::<Result<Vec<_>>>()?;
-        let appended = self.topics.append(topic, appends).await;
+        let appended = self.parts.topics.append(topic, appends).await;
         let appended = appended.map_err(topic_failed)?;
-        let synced = self.topics.sync(topic).await;
+        let synced = self.parts.topics.sync(topic).await;
         synced.map_err(topic_failed)?;
         for block in appended {
             receipt.note(&block);
@@ -191,11 +189,9 @@ impl EmbeddedPlatform {
         // Marked only after the log has them: a crash in between replays a record twice, which both
         // stores bear, instead of losing it.
         let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
-        let marked = self
-            .registry
+        self.control_plane()
             .mark_replayed(definition.group.id(), &positions)
-            .await;
-        marked.map_err(registry_failed)
+            .await
     }
 
     /// The quarantined records of one ingestion, at most a page of them: each holds its bytes.
@@ -272,19 +268,28 @@ fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Appen
     })
 }
 
-fn timed_out(stores: &[(&'static str, &Statuses)], receipt: &Receipt, timeout: Duration) -> Error {
+async fn timed_out(
+    stores: &[(&'static str, &dyn StoreProgress)],
+    definition: &GroupDefinition,
+    receipt: &Receipt,
+    timeout: Duration,
+) -> Error {
     let mut state = Vec::new();
-    for (store, statuses) in stores {
-        let status = statuses.watch(&receipt.group);
-        let status = status.borrow();
+    for (store, progress) in stores {
+        let reached = match progress.reached(definition).await {
+            Ok(reached) => reached,
+            Err(error) => Reached {
+                failing: Some(error.to_string()),
+                ..Reached::default()
+            },
+        };
         let behind = receipt
             .end
             .iter()
-            .filter(|(partition, end)| status.positions.get(*partition) < Some(*end))
+            .filter(|(partition, end)| reached.positions.get(*partition) < Some(*end))
             .count();
-        let failing = status
+        let failing = reached
             .failing
-            .as_deref()
             .map_or_else(String::new, |reason| format!(" ({reason})"));
         state.push(format!(
             "{store} is behind in {behind} of {} partitions{failing}",

@@ -14,11 +14,11 @@ use twinfold_store_offline::Snapshot;
 use twinfold_training::{Options, Plan, Rows, Source, SpineSchema, changes, execute};
 use twinfold_wire::record::field_names;
 
-use super::EmbeddedPlatform;
-use crate::failure::{offline_failed, registry_failed, training_failed};
+use super::StorePlatform;
+use super::failure::{offline_failed, training_failed};
 
 #[async_trait]
-impl Reading for EmbeddedPlatform {
+impl Reading for StorePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
         self.check_open()?;
         let sources = self.sources(&request.query, &[]).await?;
@@ -40,8 +40,11 @@ impl Reading for EmbeddedPlatform {
                 reason: format!("feature group {group} is not online"),
             }));
         }
-        let (store, definitions) = (Arc::clone(&self.online), Arc::clone(&self.definitions));
-        twinfold_api::scan(store, definitions, definition, self.now())
+        let (store, definitions) = (
+            Arc::clone(&self.parts.online),
+            Arc::clone(&self.definitions),
+        );
+        crate::scan(store, definitions, definition, self.now())
     }
 
     async fn read_changes(
@@ -68,10 +71,8 @@ impl Reading for EmbeddedPlatform {
     async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
         self.check_open()?;
         let definition = self.definition(group).await?;
-        self.offline
-            .commits(&definition.resource, limit)
-            .await
-            .map_err(offline_failed)
+        let commits = self.parts.offline.commits(&definition.resource, limit);
+        commits.await.map_err(offline_failed)
     }
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
@@ -86,10 +87,9 @@ impl Reading for EmbeddedPlatform {
 
     async fn datasets(&self) -> Result<Vec<TrainingDataset>> {
         self.check_open()?;
-        self.registry
-            .training_datasets(Some(&self.project))
+        self.control_plane()
+            .training_datasets(&self.parts.project)
             .await
-            .map_err(registry_failed)
     }
 
     async fn read_dataset(
@@ -113,10 +113,10 @@ impl Reading for EmbeddedPlatform {
     }
 }
 
-impl EmbeddedPlatform {
+impl StorePlatform {
     pub(super) fn options(&self, start: Option<EventTime>, end: Option<EventTime>) -> Options {
         Options {
-            memory_bytes_max: self.config.training.memory_bytes_max,
+            memory_bytes_max: self.parts.memory_bytes_max,
             event_time_start: start,
             event_time_end: end,
             ..Options::default()
@@ -125,9 +125,9 @@ impl EmbeddedPlatform {
 
     /// Per feature with a default, the schemas whose writers did not have it.
     async fn lacking(&self, group: &FeatureGroup) -> Result<BTreeMap<String, Vec<SchemaId>>> {
-        let schemas = self.registry.schemas(group.id()).await;
+        let schemas = self.control_plane().schemas(group.id()).await?;
         let mut lacking: BTreeMap<String, Vec<SchemaId>> = BTreeMap::new();
-        for schema in schemas.map_err(registry_failed)? {
+        for schema in schemas {
             let written = field_names(&schema.avro_json)
                 .map_err(|error| Error::Internal(format!("stored schema: {error}")))?;
             let features = group.features().iter();
@@ -146,8 +146,8 @@ impl EmbeddedPlatform {
         definition: &GroupDefinition,
         as_of: Option<AsOf>,
     ) -> Result<Snapshot> {
-        let snapshot = self.offline.snapshot(&definition.resource, as_of).await;
-        snapshot.map_err(offline_failed)
+        let snapshot = self.parts.offline.snapshot(&definition.resource, as_of);
+        snapshot.await.map_err(offline_failed)
     }
 
     /// One snapshot per group of the query: at its pin, else at the query's `as_of`, else the newest.

@@ -99,18 +99,32 @@ impl Deployment {
         }
     }
 
+    /// Of the platform and of the topic, when every service is a process.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub fn addresses(&self) -> (String, String) {
+        let processes = self.processes();
+        (processes.api.url(), self.stores.topic.clone())
+    }
+
     /// One more api beside the one that the story sees, when every service is a process.
     ///
     /// # Panics
     ///
     /// When it is not.
     pub async fn second_api(&self) -> ServiceProcess {
-        let Behind::Processes(processes) = &self.running.behind else {
-            panic!("there are no services");
-        };
-        let mut api = processes.api.twin();
+        let mut api = self.processes().api.twin();
         api.start().await;
         api
+    }
+
+    fn processes(&self) -> &Processes {
+        match &self.running.behind {
+            Behind::Processes(processes) => processes,
+            Behind::Nothing | Behind::Served(_) => panic!("there are no services"),
+        }
     }
 
     pub fn folder(&self) -> PathBuf {

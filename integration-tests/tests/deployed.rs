@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use twinfold_client::Platform;
 use twinfold_client::remote::RemotePlatform;
+use twinfold_client::{Error, Platform, WaitTarget};
 use twinfold_embedded::Config;
-use twinfold_integration_tests::{Deployment, insert_and_wait, read_all};
+use twinfold_integration_tests::{
+    Deployment, WAIT_MAX, column_i64, insert_and_wait, latest, read_all,
+};
 use twinfold_model::{
-    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Name, ProjectName, Query, Selection,
+    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, FeatureGroup, FeatureGroupId, Name,
+    ProjectName, Query, Selection,
 };
 use twinfold_testkit::{bench_group, bench_rows};
 
@@ -21,6 +24,11 @@ async fn deployment() -> Deployment {
 async fn deployment_with(configure: fn(&mut Config)) -> Deployment {
     Deployment::of_processes(configure).await
 }
+
+const BOTH: WaitTarget = WaitTarget {
+    online: true,
+    offline: true,
+};
 
 fn spec(format: DatasetFormat) -> DatasetSpec {
     let split = |name: &str| DatasetSplit {
@@ -101,4 +109,39 @@ async fn several_apis_serve_one_platform() {
     let online = progress.online.expect("it is online");
     assert!(online.covers(&progress.topic) && progress.offline.covers(&progress.topic));
     second.stop();
+}
+
+/// Rows that bring no event time are stamped by their writer, so a group without one is the harder case.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_may_go_straight_to_the_topic() {
+    let deployment = deployment().await;
+    let (url, topic) = deployment.addresses();
+    let platform = RemotePlatform::connect_beside_topic(&url, &topic).await;
+    let platform: &dyn Platform = &platform.expect("both answer");
+    let mut spec = bench_group().to_spec();
+    spec.event_time = None;
+    let group = FeatureGroup::new(spec).expect("valid");
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+    let receipt = insert_and_wait(platform, group.id(), bench_rows(0, 1_000, 0)).await;
+    assert_eq!(receipt.rows, 1_000);
+    let keys = bench_rows(0, 10, 0);
+    let deleted = platform.delete(group.id(), vec![keys], None).await;
+    let deleted = deleted.expect("delete");
+    platform
+        .wait(&deleted, BOTH, WAIT_MAX)
+        .await
+        .expect("passes");
+    let through = deployment.platform();
+    let newest = column_i64(&latest(through, group.id()).await, "id");
+    assert_eq!(newest, Vec::from_iter(10..1_000));
+
+    let other = FeatureGroupId::new("elsewhere", "bench", 1).expect("valid");
+    let refused = platform.insert(&other, vec![bench_rows(0, 1, 0)], &|_| ());
+    assert!(matches!(refused.await, Err(Error::NotFound { .. })));
+    platform.close().await.expect("close");
+    let refused = platform.insert(group.id(), vec![bench_rows(0, 1, 0)], &|_| ());
+    assert!(matches!(refused.await, Err(Error::Closed)));
 }

@@ -34,11 +34,19 @@ pub fn open_embedded(py: Python<'_>, path: PathBuf) -> PyResult<Platform> {
     Ok(Platform { connection })
 }
 
-/// Connects to the platform of a deployment at `http://host:port`.
+/// Connects to the platform of a deployment at `http://host:port`; rows go straight to `topic`, if one is
+/// named.
 #[pyfunction]
-pub fn open_remote(py: Python<'_>, url: &str) -> PyResult<Platform> {
+#[pyo3(signature = (url, topic=None))]
+pub fn open_remote(py: Python<'_>, url: &str, topic: Option<&str>) -> PyResult<Platform> {
     let executor = Executor::new()?;
-    let connected = executor.wait(py, RemotePlatform::connect(url), |_| Ok(()))?;
+    let connecting = async {
+        match topic {
+            None => RemotePlatform::connect(url).await,
+            Some(topic) => RemotePlatform::connect_beside_topic(url, topic).await,
+        }
+    };
+    let connected = executor.wait(py, connecting, |_| Ok(()))?;
     let platform = connected.map_err(error::to_python)?;
     let connection = Arc::new(Connection::new(executor, Arc::new(platform)));
     Ok(Platform { connection })

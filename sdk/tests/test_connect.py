@@ -53,6 +53,14 @@ def test_what_lacks_for_https_is_said():
         twinfold.connect("https://features.example.com")
 
 
+def test_a_folder_has_its_own_topic(folder):
+    with pytest.raises(
+        InvalidDefinitionError, match="topic 'kafka://here:9092' is for the address"
+    ):
+        twinfold.connect(folder, topic="kafka://here:9092")
+    assert not folder.exists()
+
+
 @pytest.mark.parametrize("url", ["s3://b/path", "file://host/path", "file://", "file:here", ""])
 def test_addresses_that_make_no_sense_are_refused(url):
     with pytest.raises(InvalidDefinitionError, match="wanted a folder"):

@@ -23,14 +23,14 @@ const BLOCK_BYTES_MAX: usize = 4 << 20;
 /// Encodes rows and appends them to their group's topic, partitioned by key.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    topics: Arc<dyn TopicStore>,
+    topic: TopicWriter,
     definitions: Arc<dyn Definitions>,
 }
 
 impl Writer {
     pub fn new(topics: Arc<dyn TopicStore>, definitions: Arc<dyn Definitions>) -> Self {
         Self {
-            topics,
+            topic: TopicWriter { topics },
             definitions,
         }
     }
@@ -43,15 +43,10 @@ impl Writer {
         now: EventTime,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
-        let definition = self.writable(id).await?;
-        let rows = check(&definition, batches, record::coerce).await?;
-        let headers = Headers {
-            operation: Operation::Upsert,
-            ingestion_id: Some(new_ingestion_id()),
-            // Groups with an event-time feature carry the time in the row itself.
-            event_time: definition.group.event_time().is_none().then_some(now),
-        };
-        self.append(&definition, rows, headers, on_progress).await
+        let definition = self.definitions.group(id).await?;
+        self.topic
+            .insert(&definition, batches, now, on_progress)
+            .await
     }
 
     /// Appends a delete for each key. See [`Ingestion::delete`](crate::Ingestion::delete).
@@ -61,25 +56,50 @@ impl Writer {
         keys: Vec<RecordBatch>,
         at: EventTime,
     ) -> Result<Receipt> {
-        let definition = self.writable(id).await?;
-        let rows = check(&definition, keys, record::coerce_keys).await?;
+        let definition = self.definitions.group(id).await?;
+        self.topic.delete(&definition, keys, at).await
+    }
+}
+
+/// The same for a group that is known already.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicWriter {
+    pub(crate) topics: Arc<dyn TopicStore>,
+}
+
+impl TopicWriter {
+    pub(crate) async fn insert(
+        &self,
+        definition: &Arc<GroupDefinition>,
+        batches: Vec<RecordBatch>,
+        now: EventTime,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        check_writable(definition)?;
+        let rows = check(definition, batches, record::coerce).await?;
+        let headers = Headers {
+            operation: Operation::Upsert,
+            ingestion_id: Some(new_ingestion_id()),
+            // Groups with an event-time feature carry the time in the row itself.
+            event_time: definition.group.event_time().is_none().then_some(now),
+        };
+        self.append(definition, rows, headers, on_progress).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        definition: &Arc<GroupDefinition>,
+        keys: Vec<RecordBatch>,
+        at: EventTime,
+    ) -> Result<Receipt> {
+        check_writable(definition)?;
+        let rows = check(definition, keys, record::coerce_keys).await?;
         let headers = Headers {
             operation: Operation::Delete,
             ingestion_id: Some(new_ingestion_id()),
             event_time: Some(at),
         };
-        self.append(&definition, rows, headers, &|_| ()).await
-    }
-
-    async fn writable(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        let definition = self.definitions.group(id).await?;
-        if definition.state == ResourceState::Deleting {
-            return Err(Error::NotReady {
-                group: id.to_string(),
-                reason: "it is being deleted".to_owned(),
-            });
-        }
-        Ok(definition)
+        self.append(definition, rows, headers, &|_| ()).await
     }
 
     async fn append(
@@ -130,6 +150,16 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+fn check_writable(definition: &GroupDefinition) -> Result<()> {
+    if definition.state != ResourceState::Deleting {
+        return Ok(());
+    }
+    Err(Error::NotReady {
+        group: definition.group.id().to_string(),
+        reason: "it is being deleted".to_owned(),
+    })
 }
 
 /// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the

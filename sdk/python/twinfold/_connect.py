@@ -11,7 +11,7 @@ from twinfold.exceptions import InvalidDefinitionError, NotAvailableError
 from twinfold.feature_store import FeatureStore
 
 
-def connect(url: str | os.PathLike[str]) -> FeatureStore:
+def connect(url: str | os.PathLike[str], *, topic: str | None = None) -> FeatureStore:
     """Open a feature store.
 
     Parameters
@@ -22,6 +22,11 @@ def connect(url: str | os.PathLike[str]) -> FeatureStore:
 
         ``http://host:port``: the platform that ``twinfold up`` or a deployment runs there, for many
         at a time. Closing the store ends this connection only.
+    topic
+        Where a deployment keeps its rows, as its services name it:
+        ``kafka://host:port,host:port?topic_prefix=...``. For an ``http`` address, when this machine
+        can reach Kafka: rows are encoded here and go straight there, instead of through the
+        platform. Everything else is the same.
 
     Returns
     -------
@@ -34,6 +39,8 @@ def connect(url: str | os.PathLike[str]) -> FeatureStore:
         When another process has the folder open.
     StoreError
         When nobody answers at the address.
+    InvalidDefinitionError
+        For an address that is none, and for a topic beside a folder, which has its own.
     NotAvailableError
         For ``https``, which this version does not speak.
 
@@ -50,18 +57,22 @@ def connect(url: str | os.PathLike[str]) -> FeatureStore:
     twinfold.exceptions.NotAvailableError: https://features.example.com: this version speaks no ...
     """
     if isinstance(url, str) and url.startswith(("http://", "https://")):
-        return FeatureStore._opened(_remote(url), url)
+        return FeatureStore._opened(_remote(url, topic), url)
     path = _folder(url)
+    if topic is not None:
+        raise InvalidDefinitionError(
+            f"topic {topic!r} is for the address of a platform; the platform in {path} has its own"
+        )
     return FeatureStore._opened(_core.open_embedded(path), path)
 
 
-def _remote(url: str) -> _core.Platform:
+def _remote(url: str, topic: str | None) -> _core.Platform:
     if url.startswith("https://"):
         raise NotAvailableError(
             f"{url}: this version speaks no TLS; wanted http://, for instance of a proxy on this "
             "machine that does"
         )
-    return _core.open_remote(url)
+    return _core.open_remote(url, topic)
 
 
 def _folder(url: str | os.PathLike[str]) -> Path:

@@ -25,6 +25,13 @@ impl Ingestion for RemotePlatform {
         rows: Vec<RecordBatch>,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
+        if let Some(direct) = &self.direct {
+            let definition = self.writable(group).await?;
+            let writer = &direct.writer;
+            return writer
+                .insert(&definition, rows, direct.now(), on_progress)
+                .await;
+        }
         let path = path::group(group, "rows");
         let request = self.service()?.long_request(Method::POST, &path);
         let receipt = self.send_rows("an insert", request, rows).await?;
@@ -38,6 +45,11 @@ impl Ingestion for RemotePlatform {
         keys: Vec<RecordBatch>,
         at: Option<EventTime>,
     ) -> Result<Receipt> {
+        if let Some(direct) = &self.direct {
+            let definition = self.writable(group).await?;
+            let at = at.unwrap_or_else(|| direct.now());
+            return direct.writer.delete(&definition, keys, at).await;
+        }
         let path = path::group(group, "deletions");
         let request = self.service()?.long_request(Method::POST, &path);
         let request = match at {

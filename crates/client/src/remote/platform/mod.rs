@@ -1,6 +1,7 @@
 //! The platform of a deployment: each call is a request of `docs/http-api.md`.
 
 mod catalog;
+mod direct;
 mod ingestion;
 mod path;
 mod reading;
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use twinfold_model::Error as ModelError;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
+use self::direct::Direct;
 use super::http::Service;
 use crate::{Error, Platform, Result};
 
@@ -28,6 +30,8 @@ pub struct RemotePlatform {
     /// Those of the other end.
     limits: LimitsBody,
     connection: Arc<Connection>,
+    /// Where rows go when they need not pass through the other end.
+    direct: Option<Direct>,
 }
 
 /// Shared with the vector readers, which end with the platform they came from.
@@ -62,6 +66,18 @@ impl RemotePlatform {
                 service,
                 closed: AtomicBool::new(false),
             }),
+            direct: None,
+        })
+    }
+
+    /// The same for a caller that can reach the topic of the deployment, which `topic` names as it does in
+    /// the settings of the services: rows go straight to it, and everything else to the platform.
+    pub async fn connect_beside_topic(url: &str, topic: &str) -> Result<Self> {
+        let platform = Self::connect(url).await?;
+        let direct = Direct::open(topic).await?;
+        Ok(Self {
+            direct: Some(direct),
+            ..platform
         })
     }
 
@@ -91,7 +107,10 @@ impl Platform for RemotePlatform {
     /// Ends this connection only: the platform goes on for others.
     async fn close(&self) -> Result<()> {
         self.connection.closed.store(true, Ordering::SeqCst);
-        Ok(())
+        match &self.direct {
+            Some(direct) => direct.close().await,
+            None => Ok(()),
+        }
     }
 }
 

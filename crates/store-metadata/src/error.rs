@@ -22,6 +22,14 @@ pub enum Error {
         found: u64,
         wanted: u64,
     },
+    #[error(
+        "subject `{subject}` was changed by someone else: found version {found}, wanted {wanted}"
+    )]
+    StaleVersion {
+        subject: String,
+        found: u32,
+        wanted: u32,
+    },
     #[error("feature group `{name}` is {found}, wanted {wanted}")]
     WrongState {
         name: String,
@@ -64,6 +72,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::NotFound { .. }
             | Self::StaleRevision { .. }
+            | Self::StaleVersion { .. }
             | Self::WrongState { .. }
             | Self::NewerFormat { .. }
             | Self::Corrupt { .. }

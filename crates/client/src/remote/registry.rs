@@ -27,8 +27,8 @@ pub struct RemoteRegistry {
     registry: Service,
     newest: watch::Sender<u64>,
     groups: ArcSwapOption<KnownGroups>,
-    /// Schemas never change, so these are never forgotten.
-    schemas: Mutex<HashMap<SchemaId, Arc<WriterSchema>>>,
+    /// By topic. What is registered stays so and never changes, so these are never forgotten.
+    schemas: Mutex<HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>>,
 }
 
 #[derive(Debug)]
@@ -118,7 +118,7 @@ impl RemoteRegistry {
         Ok(known)
     }
 
-    fn schemas(&self) -> MutexGuard<'_, HashMap<SchemaId, Arc<WriterSchema>>> {
+    fn schemas(&self) -> MutexGuard<'_, HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>> {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -141,20 +141,23 @@ impl Definitions for RemoteRegistry {
         Ok(groups)
     }
 
-    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>> {
-        if let Some(schema) = self.schemas().get(&id) {
-            return Ok(Some(Arc::clone(schema)));
+    async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>> {
+        let known = |known: &HashMap<SchemaId, Arc<WriterSchema>>| known.get(&id).cloned();
+        if let Some(schema) = self.schemas().get(resource).and_then(known) {
+            return Ok(Some(schema));
         }
-        let body: SchemaBody = match self.registry.get(&format!("/v1/schemas/{}", id.0)).await {
+        let path = format!("/v1/schemas/{}?resource={resource}", id.0);
+        let body: SchemaBody = match self.registry.get(&path).await {
             Err(Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
         };
         let schema = Arc::new(WriterSchema {
             id,
-            group: body.group.try_into()?,
             avro_json: body.avro_json,
         });
-        self.schemas().insert(id, Arc::clone(&schema));
+        let mut schemas = self.schemas();
+        let of_resource = schemas.entry(resource.to_owned()).or_default();
+        of_resource.insert(id, Arc::clone(&schema));
         Ok(Some(schema))
     }
 

@@ -13,6 +13,7 @@ mod feature_views;
 pub(super) mod history;
 mod quarantine;
 mod schemas;
+mod subject_settings;
 mod training_datasets;
 
 use super::{Database, Store};

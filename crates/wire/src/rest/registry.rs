@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{FeatureGroupBody, FeatureGroupIdBody, StateBody};
+use super::{FeatureGroupBody, StateBody};
 
 /// A feature group as the registry knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,17 +12,16 @@ pub struct GroupRecordBody {
     pub resource: String,
     /// The schema that writers use now.
     pub schema: u32,
-    /// Increases with each change of the definition.
+    /// Increases with each change of the definition, and with each schema registered for the group.
     pub revision: u64,
     pub created_at_us: i64,
 }
 
-/// A writer schema.
+/// A schema that rows of a topic may be written with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaBody {
     pub id: u32,
-    pub group: FeatureGroupIdBody,
     pub avro_json: String,
 }
 

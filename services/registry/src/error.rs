@@ -7,6 +7,8 @@ use twinfold_store_offline as offline;
 use twinfold_store_online as online;
 use twinfold_store_topic as topic;
 
+use crate::subjects::SchemaError;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +57,8 @@ pub enum Error {
         group: FeatureGroupId,
         attempts: u32,
     },
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     #[error("no answer within {} s", timeout.as_secs_f64())]
     StepTimeout { timeout: Duration },
     #[error("metadata: {0}")]
@@ -76,6 +80,7 @@ impl Error {
             | Self::AlreadyExists { .. }
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. } => false,
+            Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
@@ -95,7 +100,8 @@ impl Error {
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
-            | Self::Contended { .. } => Fault::Caller,
+            | Self::Contended { .. }
+            | Self::Schema(_) => Fault::Caller,
             Self::NotReady { .. }
             | Self::StepTimeout { .. }
             | Self::Metadata(_)

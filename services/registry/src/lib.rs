@@ -4,6 +4,7 @@
 //! topics and tables so and says in the group's state how far it is. Rows pass it by. The entry type is
 //! [`Registry`]; its loop is [`Registry::run`].
 
+mod avro;
 mod changes;
 mod controller;
 mod difference;
@@ -16,6 +17,7 @@ mod query_check;
 mod reconcile;
 mod schemas;
 pub mod service;
+pub mod subjects;
 mod suggestion;
 mod training_datasets;
 

@@ -360,7 +360,7 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     activate(&store, &record).await;
     activate(&store, &record).await;
     store
-        .create_group(&record.group, "schema", NOW)
+        .create_group(&record.group, &schema("schema"), NOW)
         .await
         .expect_err("exists");
     let view = view("default", 1);
@@ -372,7 +372,7 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
         .expect("free");
     store.put_dataset(&dataset(1)).await.expect("reserved");
     store
-        .update_group(&record.group, "other", record.revision)
+        .update_group(&record.group, &schema("other"), record.revision)
         .await
         .expect("current");
     store.remove_view(&view.id).await.expect("there");

@@ -1,5 +1,7 @@
-//! The registry over HTTP: resources as JSON, errors as `{code, message}`.
+//! The registry over HTTP: our resources as JSON below `/v1`, errors as `{code, message}`, and beside them the
+//! API of Confluent's schema registry.
 
+mod confluent;
 mod errors;
 mod feature_groups;
 mod feed;
@@ -13,15 +15,21 @@ use crate::Registry;
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
 
-/// Every route, below `/v1`.
+/// Every route: ours below `/v1`, those of a schema registry at the root.
 pub fn router(registry: Registry) -> Router {
     let resources = Router::new()
         .merge(feature_groups::routes())
         .merge(schemas::routes())
         .merge(feed::routes())
         .merge(quarantine::routes())
+        .merge(confluent::metadata_routes())
         .fallback(errors::no_such_route)
         .method_not_allowed_fallback(errors::no_such_method)
-        .with_state(registry);
-    Router::new().nest("/v1", resources)
+        .with_state(registry.clone());
+    schema_registry(registry).nest("/v1", resources)
+}
+
+/// The routes of Confluent's schema registry that do not lie below `/v1`.
+pub fn schema_registry(registry: Registry) -> Router {
+    confluent::routes().with_state(registry)
 }

@@ -1,6 +1,7 @@
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde::Deserialize;
 use twinfold_model::SchemaId;
 use twinfold_wire::rest::SchemaBody;
 
@@ -10,11 +11,21 @@ pub(super) fn routes() -> Router<Registry> {
     Router::new().route("/schemas/{id}", get(show))
 }
 
-async fn show(State(registry): State<Registry>, Path(id): Path<u32>) -> Result<Json<SchemaBody>> {
-    let record = registry.schema(SchemaId(id)).await?;
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rows {
+    /// The name of the topic and tables whose rows name the schema.
+    resource: String,
+}
+
+async fn show(
+    State(registry): State<Registry>,
+    Path(id): Path<u32>,
+    Query(rows): Query<Rows>,
+) -> Result<Json<SchemaBody>> {
+    let record = registry.writer_schema(SchemaId(id), &rows.resource).await?;
     Ok(Json(SchemaBody {
         id: record.id.0,
-        group: (&record.group).into(),
         avro_json: record.avro_json,
     }))
 }

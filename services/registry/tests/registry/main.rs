@@ -3,4 +3,5 @@
 mod definitions;
 mod life_cycle;
 mod pins;
+mod schema_registry;
 mod world;

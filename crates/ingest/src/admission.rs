@@ -20,7 +20,7 @@ const LEARN_SCHEMAS_MAX: usize = 64;
 #[derive(Debug)]
 enum Check {
     Inspect(Box<Inspector>),
-    /// The registry does not know the schema, or it belongs to another group.
+    /// The schema is not registered for the group, or does not fit it.
     Refuse(Defect),
 }
 
@@ -45,22 +45,19 @@ impl Admission {
         self.checks.contains_key(&schema)
     }
 
-    /// Forgets schemas that were unknown, because they may have been registered since.
+    /// Forgets schemas that were refused, because they may have been registered since.
     pub fn forget_refused(&mut self) {
         self.checks
             .retain(|_, check| matches!(check, Check::Inspect(_)));
     }
 
-    /// Learns what the registry says of a schema id; `None` when it does not know it.
+    /// Learns what the registry says of a schema id; `None` when it is not registered for the group.
     ///
     /// A schema that does not fit refuses its records and nothing else: anyone may write to a topic.
     pub fn learn(&mut self, id: SchemaId, schema: Option<&WriterSchema>) {
         let unfit = |reason: String| Defect::IncompatibleSchema { id: id.0, reason };
         let inspector = match schema {
             None => Err(Defect::UnknownSchema { id: id.0 }),
-            Some(schema) if schema.group != *self.group.id() => {
-                Err(unfit(format!("it belongs to {}", schema.group)))
-            }
             Some(schema) => Inspector::compile(&schema.avro_json, &self.group)
                 .map_err(|error| unfit(error.to_string())),
         };

@@ -272,11 +272,16 @@ impl Run<'_> {
         Ok(is_granted)
     }
 
-    /// Learns the schemas that these records name. A new schema of our own group means that the group
-    /// may have evolved: what is buffered is written under the old definition first.
+    /// Learns the schemas that these records name. A new schema may mean that the group has evolved: what
+    /// is buffered is written under the old definition first.
     async fn learn(&mut self, batches: &[RecordBatch], shutdown: &CancellationToken) -> Result<()> {
         for id in self.admission.unknown_schemas(batches) {
-            let schema = self.consumer.definitions.schema(id).await?;
+            let Consumer {
+                definitions,
+                resource,
+                ..
+            } = self.consumer;
+            let schema = definitions.schema(id, resource).await?;
             let Some(definition) = self.consumer.definition().await? else {
                 // Its schemas went with the group: nothing of it is to be quarantined for that.
                 return Err(Error::Gone);

@@ -24,6 +24,14 @@ pub enum Error {
     },
     #[error("something was changed meanwhile: found change {found}, wanted {wanted}")]
     StaleFeed { found: u64, wanted: u64 },
+    #[error(
+        "subject `{subject}` was changed by someone else: found version {found}, wanted {wanted}"
+    )]
+    StaleVersion {
+        subject: String,
+        found: u32,
+        wanted: u32,
+    },
     #[error("feature group `{name}` is {found}, wanted {wanted}")]
     WrongState {
         name: String,
@@ -67,6 +75,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::StaleRevision { .. }
             | Self::StaleFeed { .. }
+            | Self::StaleVersion { .. }
             | Self::WrongState { .. }
             | Self::NewerFormat { .. }
             | Self::Corrupt { .. }

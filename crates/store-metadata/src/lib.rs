@@ -46,7 +46,8 @@ pub struct GroupRecord {
     pub resource: String,
     /// The schema that writers use now.
     pub schema: SchemaId,
-    /// Increases with each change of the definition; for optimistic updates.
+    /// Increases with each change of the definition, and with each schema that a producer registers for
+    /// the group; for optimistic updates.
     pub revision: u64,
     pub created_at: EventTime,
 }
@@ -70,38 +71,93 @@ pub enum ChangeSubject {
     },
 }
 
-/// A writer schema: Avro JSON and whose rows it describes.
+/// A schema that is to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSchema {
+    /// What tells schemas apart: those of one guid are one schema, whatever their texts.
+    pub guid: String,
+    pub avro_json: String,
+    /// What its producers say about it, as JSON.
+    pub metadata: Option<String>,
+}
+
+/// A schema with its id, which no other schema ever has. The text is that of its first registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaRecord {
     pub id: SchemaId,
-    pub group: FeatureGroupId,
+    pub guid: String,
     pub avro_json: String,
+    pub metadata: Option<String>,
 }
 
-/// Feature groups and their schemas.
+/// A schema in its place under a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaVersion {
+    pub subject: String,
+    pub version: u32,
+    pub schema: SchemaRecord,
+    pub origin: SchemaOrigin,
+    /// Hidden, and its number not given again, until it is removed.
+    pub is_deleted: bool,
+}
+
+/// Who registered a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaOrigin {
+    /// It is the schema of a feature group's definition.
+    FeatureGroup,
+    Producer,
+}
+
+/// Which versions are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionsOf<'a> {
+    Subject(&'a str),
+    Schema(SchemaId),
+    All,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectRecord {
+    pub name: String,
+    /// All of its versions are.
+    pub is_deleted: bool,
+}
+
+/// What was set for a subject, a context or all subjects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubjectSettings {
+    pub compatibility: Option<String>,
+    pub mode: Option<String>,
+}
+
+/// Feature groups.
 #[async_trait]
 pub trait FeatureGroups: Send + Sync {
-    /// Stores a group in state `Creating` with its first schema, in one transaction. The same id again:
-    /// [`Error::AlreadyExists`], also when two callers race.
+    /// Stores a group in state `Creating` and registers its schema under the value subject of its topic,
+    /// in one transaction. The same id again: [`Error::AlreadyExists`], also when two callers race.
     async fn create_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         at: EventTime,
     ) -> Result<GroupRecord>;
 
     async fn group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>>;
 
+    /// The group whose topic and tables have this name.
+    async fn group_of_topic(&self, resource: &str) -> Result<Option<GroupRecord>>;
+
     /// Every group of the project, or of all projects, ordered by id.
     async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>>;
 
     /// Replaces the definition if `revision` is still current ([`Error::StaleRevision`] otherwise) and
-    /// registers the schema if its text is new for the group. With another schema than before the state
+    /// registers the schema unless it is the group's already. With another schema than before the state
     /// becomes `Creating`, else it stays. A group that is `Deleting`: [`Error::WrongState`].
     async fn update_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         revision: u64,
     ) -> Result<GroupRecord>;
 
@@ -119,14 +175,52 @@ pub trait FeatureGroups: Send + Sync {
     /// looked for. A group that is `Deleting` already stays so.
     async fn begin_deletion(&self, id: &FeatureGroupId, sequence: Option<u64>) -> Result<()>;
 
-    /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its schemas and
-    /// quarantine. Schema ids are not reused.
+    /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its quarantine and with
+    /// what stands under the subjects of its topic.
     async fn remove_group(&self, id: &FeatureGroupId) -> Result<()>;
+}
 
+/// Schemas, which are the same for all, and the subjects under which they are registered.
+///
+/// A schema has one id for ever, also when no subject has it any more: then nobody finds it, until it is
+/// registered again.
+#[async_trait]
+pub trait Schemas: Send + Sync {
     async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>>;
 
-    /// Every schema of a group, oldest first.
-    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<SchemaRecord>>;
+    async fn schema_of_guid(&self, guid: &str) -> Result<Option<SchemaRecord>>;
+
+    /// The greatest id that was given, 0 before the first.
+    async fn newest_schema(&self) -> Result<SchemaId>;
+
+    /// Every subject that has versions, deleted ones too, by name.
+    async fn subjects(&self) -> Result<Vec<SubjectRecord>>;
+
+    /// Versions by subject and number, deleted ones too.
+    async fn versions(&self, of: VersionsOf<'_>) -> Result<Vec<SchemaVersion>>;
+
+    /// Registers the schema as the next version, if `after` is still the newest one, deleted ones too
+    /// ([`Error::StaleVersion`] otherwise; 0 before the first). A schema that a version has which is not
+    /// deleted: that version. Under the value subject of a group its revision increases.
+    async fn register_version(
+        &self,
+        subject: &str,
+        schema: &NewSchema,
+        after: u32,
+    ) -> Result<SchemaVersion>;
+
+    /// Marks versions as deleted.
+    async fn delete_versions(&self, subject: &str, versions: &[u32]) -> Result<()>;
+
+    /// Removes versions that are deleted, others stay. Their numbers may be given again.
+    async fn remove_versions(&self, subject: &str, versions: &[u32]) -> Result<()>;
+
+    /// What is set for a subject, for a context (`:.name:`) or, when empty, for all subjects.
+    async fn subject_settings(&self, scope: &str) -> Result<SubjectSettings>;
+
+    async fn set_compatibility(&self, scope: &str, level: Option<&str>) -> Result<()>;
+
+    async fn set_mode(&self, scope: &str, mode: Option<&str>) -> Result<()>;
 }
 
 /// Feature views.
@@ -304,6 +398,7 @@ pub trait Lease: Send {
 #[async_trait]
 pub trait MetadataStore:
     FeatureGroups
+    + Schemas
     + FeatureViews
     + TrainingDatasets
     + Quarantine

@@ -12,7 +12,8 @@ use tokio::runtime::Handle;
 use twinfold_model::EventTime;
 use twinfold_store_metadata::conformance::Place;
 use twinfold_store_metadata::{
-    Change, Error, GroupRecord, MetadataStore, PostgresMetadata, Result, metadata_conformance, open,
+    Change, Error, GroupRecord, MetadataStore, NewSchema, PostgresMetadata, Result,
+    metadata_conformance, open,
 };
 use twinfold_testkit::{eventually, group, servers};
 
@@ -96,7 +97,12 @@ async fn execute(sql: String) {
 
 async fn create(store: &Store, name: &str) -> Result<GroupRecord> {
     let group = group(name, &[("id", "bigint")], &["id"], None);
-    store.create_group(&group, "schema", NOW).await
+    let schema = NewSchema {
+        guid: "schema".to_owned(),
+        avro_json: "schema".to_owned(),
+        metadata: None,
+    };
+    store.create_group(&group, &schema, NOW).await
 }
 
 metadata_conformance!(Schema::fresh().await);

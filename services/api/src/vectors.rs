@@ -110,7 +110,7 @@ impl Vectors {
         let group = &self.plan.groups[place];
         let schema = self
             .definitions
-            .schema(id)
+            .schema(id, &group.definition.resource)
             .await?
             .ok_or_else(|| Error::NotFound {
                 what: "schema".into(),

@@ -257,7 +257,7 @@ impl OfflineSink {
             }
         }
         for id in unknown {
-            let schema = self.definitions.schema(id).await;
+            let schema = self.definitions.schema(id, &self.table).await;
             let schema = schema.map_err(|error| SinkError {
                 store: "registry",
                 retry: error.retry(),

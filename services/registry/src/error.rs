@@ -7,6 +7,8 @@ use twinfold_store_offline as offline;
 use twinfold_store_online as online;
 use twinfold_store_topic as topic;
 
+use crate::subjects::SchemaError;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,8 @@ pub enum Error {
         found: String,
         wanted: String,
     },
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     #[error("no answer within {} s", timeout.as_secs_f64())]
     StepTimeout { timeout: Duration },
     #[error("metadata: {0}")]
@@ -83,6 +87,7 @@ impl Error {
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::Stale { .. } => false,
+            Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
@@ -103,7 +108,8 @@ impl Error {
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
             | Self::Contended { .. }
-            | Self::Stale { .. } => Fault::Caller,
+            | Self::Stale { .. }
+            | Self::Schema(_) => Fault::Caller,
             Self::NotReady { .. }
             | Self::StepTimeout { .. }
             | Self::Metadata(_)

@@ -1,13 +1,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve};
-use twinfold_store_metadata::{Error as MetadataError, GroupRecord};
+use twinfold_model::{
+    Error as ModelError, Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve,
+};
+use twinfold_store_metadata::{Error as MetadataError, GroupRecord, NewSchema};
 use twinfold_wire::record::avro_schema;
 use twinfold_wire::rest::FeatureGroupBody;
 
 use crate::difference::first_difference;
 use crate::revision::Expected;
+use crate::subjects::{own_schema, unreadable_as_rows};
 use crate::{Error, Registry, Result, suggestion};
 
 /// How often a change is tried again after someone else changed the same group first.
@@ -28,7 +31,7 @@ impl Registry {
         let group = as_stored(&group)?;
         let created = self
             .metadata()
-            .create_group(&group, &avro_schema(&group), self.now())
+            .create_group(&group, &own_schema(avro_schema(&group)), self.now())
             .await;
         match created {
             Ok(record) => {
@@ -126,7 +129,8 @@ impl Registry {
                 return Ok(record);
             }
             let group = as_stored(&evolve(&record.group, added.clone())?)?;
-            let schema = avro_schema(&group);
+            self.require_readable(&record, &group).await?;
+            let schema = own_schema(avro_schema(&group));
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -148,7 +152,8 @@ impl Registry {
             spec.tags = tags.clone().unwrap_or(spec.tags);
             let group = FeatureGroup::new(spec)?;
             // The schema in use, not one made anew: its text may come from an earlier release.
-            let schema = self.schema(record.schema).await?.avro_json;
+            let schema = self.registered_schema(record.schema).await?.avro_json;
+            let schema = own_schema(schema);
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -260,7 +265,7 @@ impl Registry {
     async fn replace(
         &self,
         group: &FeatureGroup,
-        schema: &str,
+        schema: &NewSchema,
         revision: u64,
     ) -> Result<Option<GroupRecord>> {
         match self.metadata().update_group(group, schema, revision).await {
@@ -283,6 +288,25 @@ impl Registry {
             group: id.clone(),
             users,
         })
+    }
+
+    /// Producers may have registered schemas that have a field of the name of a feature that is new: rows
+    /// written with them must be readable as before.
+    async fn require_readable(&self, before: &GroupRecord, evolved: &FeatureGroup) -> Result<()> {
+        for schema in self.schemas_of(before).await? {
+            if let Some(reason) = unreadable_as_rows(evolved, &schema.avro_json) {
+                let id = evolved.id();
+                return Err(Error::Invalid(ModelError::IncompatibleEvolution {
+                    group: id.to_string(),
+                    reason: format!(
+                        "rows written with schema {} could not be read: {reason}",
+                        schema.id.0
+                    ),
+                    next_version: id.version + 1,
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// What refers to the group, in words; the list is cut.

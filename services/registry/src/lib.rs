@@ -5,6 +5,7 @@
 //! [`Registry`]; its loop is [`Registry::run`]. [`LocalRegistry`] is what a platform in the same process
 //! sees of it, [`http`] what those in others do.
 
+mod avro;
 mod changes;
 mod controller;
 mod difference;
@@ -21,6 +22,7 @@ mod reconcile;
 mod revision;
 mod schemas;
 pub mod service;
+pub mod subjects;
 mod suggestion;
 mod training_datasets;
 

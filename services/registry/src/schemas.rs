@@ -1,25 +1,49 @@
-use twinfold_model::{FeatureGroupId, SchemaId};
-use twinfold_store_metadata::SchemaRecord;
+use std::collections::BTreeSet;
 
+use twinfold_model::{FeatureGroupId, SchemaId};
+use twinfold_store_metadata::{GroupRecord, SchemaRecord, VersionsOf};
+use twinfold_wire::record::value_subject;
+
+use crate::subjects::unreadable_as_rows;
 use crate::{Error, Registry, Result};
 
 impl Registry {
-    pub async fn schema(&self, id: SchemaId) -> Result<SchemaRecord> {
-        let found = self.metadata().schema(id).await?;
-        found.ok_or_else(|| Error::NotFound {
-            what: "schema",
-            name: id.0.to_string(),
-            hint: String::new(),
-        })
+    /// The schema, if it is registered for the rows of the topic and tables named `resource`. One that was
+    /// deleted counts: rows were written with it.
+    pub async fn writer_schema(&self, id: SchemaId, resource: &str) -> Result<SchemaRecord> {
+        let subject = value_subject(resource);
+        let versions = self.metadata().versions(VersionsOf::Schema(id)).await?;
+        let mut versions = versions.into_iter();
+        let found = versions.find(|version| version.subject == subject);
+        found
+            .map(|version| version.schema)
+            .ok_or_else(|| unknown(id))
     }
 
-    /// Every schema of a group, oldest first.
+    /// Every schema that rows of a group may be written with, oldest first.
     pub async fn schemas(&self, group: &FeatureGroupId) -> Result<Vec<SchemaRecord>> {
-        let schemas = self.metadata().schemas(group).await?;
-        if schemas.is_empty() {
-            // A group always has a schema; this answers with what there is instead.
-            self.feature_group(group).await?;
-        }
+        self.schemas_of(&self.feature_group(group).await?).await
+    }
+
+    /// Some may have been registered before the group was there, and do not fit it: no row has those.
+    pub(crate) async fn schemas_of(&self, record: &GroupRecord) -> Result<Vec<SchemaRecord>> {
+        let subject = value_subject(&record.resource);
+        let versions = VersionsOf::Subject(&subject);
+        let versions = self.metadata().versions(versions).await?.into_iter();
+        let mut schemas: Vec<SchemaRecord> = versions.map(|version| version.schema).collect();
+        let mut known = BTreeSet::new();
+        schemas.retain(|schema| {
+            known.insert(schema.id)
+                && unreadable_as_rows(&record.group, &schema.avro_json).is_none()
+        });
         Ok(schemas)
+    }
+}
+
+fn unknown(id: SchemaId) -> Error {
+    Error::NotFound {
+        what: "schema",
+        name: id.0.to_string(),
+        hint: String::new(),
     }
 }

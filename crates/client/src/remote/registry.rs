@@ -34,8 +34,8 @@ pub struct RemoteRegistry {
     /// How often the registry has answered the question after the newest change.
     answers: watch::Sender<u64>,
     groups: ArcSwapOption<KnownGroups>,
-    /// Schemas never change, so these are never forgotten.
-    schemas: Mutex<HashMap<SchemaId, Arc<WriterSchema>>>,
+    /// By topic. What is registered stays so and never changes, so these are never forgotten.
+    schemas: Mutex<HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>>,
 }
 
 #[derive(Debug)]
@@ -129,7 +129,7 @@ impl RemoteRegistry {
         Ok(known)
     }
 
-    fn known_schemas(&self) -> MutexGuard<'_, HashMap<SchemaId, Arc<WriterSchema>>> {
+    fn known_schemas(&self) -> MutexGuard<'_, HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>> {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,16 +152,20 @@ impl Definitions for RemoteRegistry {
         Ok(groups)
     }
 
-    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>> {
-        if let Some(schema) = self.known_schemas().get(&id) {
-            return Ok(Some(Arc::clone(schema)));
+    async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>> {
+        let known = |known: &HashMap<SchemaId, Arc<WriterSchema>>| known.get(&id).cloned();
+        if let Some(schema) = self.known_schemas().get(resource).and_then(known) {
+            return Ok(Some(schema));
         }
-        let body: SchemaBody = match self.registry.get(&format!("/v1/schemas/{}", id.0)).await {
+        let path = format!("/v1/schemas/{}?resource={resource}", id.0);
+        let body: SchemaBody = match self.registry.get(&path).await {
             Err(Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
         };
-        let schema = Arc::new(writer_schema(body)?);
-        self.known_schemas().insert(id, Arc::clone(&schema));
+        let schema = Arc::new(writer_schema(body));
+        let mut schemas = self.known_schemas();
+        let of_resource = schemas.entry(resource.to_owned()).or_default();
+        of_resource.insert(id, Arc::clone(&schema));
         Ok(Some(schema))
     }
 
@@ -190,10 +194,9 @@ fn definition(body: GroupRecordBody) -> Result<GroupDefinition> {
     })
 }
 
-fn writer_schema(body: SchemaBody) -> Result<WriterSchema> {
-    Ok(WriterSchema {
+fn writer_schema(body: SchemaBody) -> WriterSchema {
+    WriterSchema {
         id: SchemaId(body.id),
-        group: body.group.try_into()?,
         avro_json: body.avro_json,
-    })
+    }
 }

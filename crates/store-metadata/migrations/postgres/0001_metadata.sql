@@ -3,6 +3,16 @@
 -- COLLATE "C": lists are ordered byte by byte, as everywhere else, whatever the locale of the database.
 -- Identities: the ids of removed rows are never given again.
 
+-- A schema stays when nobody uses it any more, so that its id never stands for another. `guid` is drawn from
+-- what tells schemas apart; the text itself cannot be UNIQUE, because an entry of an index holds at most
+-- 2,704 bytes.
+CREATE TABLE schemas (
+    id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    guid      TEXT   NOT NULL UNIQUE,
+    avro_json TEXT   NOT NULL,
+    metadata  TEXT
+);
+
 CREATE TABLE feature_groups (
     id            BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     project       TEXT COLLATE "C" NOT NULL,
@@ -11,7 +21,7 @@ CREATE TABLE feature_groups (
     body          TEXT   NOT NULL,
     state         TEXT   NOT NULL CHECK (state IN ('creating', 'active', 'failed', 'deleting')),
     state_reason  TEXT,
-    schema_id     BIGINT NOT NULL,
+    schema_id     BIGINT NOT NULL REFERENCES schemas (id),
     revision      BIGINT NOT NULL,
     created_at_us BIGINT NOT NULL,
     resource      TEXT   NOT NULL UNIQUE,
@@ -28,19 +38,24 @@ CREATE TABLE feature_group_lives (
     PRIMARY KEY (project, name, version)
 );
 
--- A text has one id within its group because writers look first and there is one writer at a time. It
--- cannot be UNIQUE: an entry of an index holds at most 2,704 bytes, and a schema may be longer.
-CREATE TABLE schemas (
-    id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    group_id  BIGINT NOT NULL REFERENCES feature_groups (id) ON DELETE CASCADE,
-    avro_json TEXT   NOT NULL
+-- A deleted version keeps its row until it is removed, so that its number is not given again.
+CREATE TABLE schema_versions (
+    subject   TEXT COLLATE "C" NOT NULL,
+    version   BIGINT  NOT NULL,
+    schema_id BIGINT  NOT NULL REFERENCES schemas (id),
+    origin    TEXT    NOT NULL CHECK (origin IN ('feature_group', 'producer')),
+    deleted   BIGINT  NOT NULL CHECK (deleted IN (0, 1)),
+    PRIMARY KEY (subject, version)
 );
 
-CREATE INDEX schemas_of_group ON schemas (group_id);
+CREATE INDEX schema_versions_of_schema ON schema_versions (schema_id);
 
--- Checked at commit, because a group and its first schema are born together.
-ALTER TABLE feature_groups
-    ADD FOREIGN KEY (schema_id) REFERENCES schemas (id) DEFERRABLE INITIALLY DEFERRED;
+-- `scope` is a subject, a context (`:.name:`) or empty for all subjects.
+CREATE TABLE subject_settings (
+    scope         TEXT COLLATE "C" PRIMARY KEY,
+    compatibility TEXT,
+    mode          TEXT
+);
 
 CREATE TABLE feature_views (
     project       TEXT COLLATE "C" NOT NULL,

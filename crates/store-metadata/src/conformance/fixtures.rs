@@ -6,11 +6,14 @@ use std::sync::Arc;
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId,
     FeatureGroupSpec, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
-    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, SchemaId,
-    Selection, TrainingDataset, evolve,
+    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, Selection,
+    TrainingDataset, evolve,
 };
+use twinfold_wire::record::value_subject;
 
-use crate::{Change, GroupRecord, MetadataStore, Reservation};
+use crate::{
+    Change, GroupRecord, MetadataStore, NewSchema, Reservation, SchemaVersion, VersionsOf,
+};
 
 pub const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
 /// A reservation until then is good at [`NOW`].
@@ -38,6 +41,20 @@ pub fn group(name: &str) -> FeatureGroup {
         tags: BTreeMap::from([("team".to_owned(), "rides".to_owned())]),
     })
     .expect("valid")
+}
+
+/// A schema whose text is its guid too.
+pub fn schema(text: &str) -> NewSchema {
+    NewSchema {
+        guid: text.to_owned(),
+        avro_json: text.to_owned(),
+        metadata: None,
+    }
+}
+
+/// The subject of a group's first life.
+pub fn subject(name: &str) -> String {
+    value_subject(&group(name).id().resource_name(1))
 }
 
 pub fn with_feature(group: &FeatureGroup, number: usize) -> FeatureGroup {
@@ -129,7 +146,7 @@ pub fn quarantined(group: &FeatureGroupId, partition: u32, offset: u64) -> Quara
 
 pub async fn create(store: &Store, name: &str) -> GroupRecord {
     store
-        .create_group(&group(name), "schema", NOW)
+        .create_group(&group(name), &schema("schema"), NOW)
         .await
         .expect("new")
 }
@@ -151,9 +168,14 @@ pub async fn remove(store: &Store, record: &GroupRecord) {
     store.remove_group(id).await.expect("deleting");
 }
 
-pub async fn schemas(store: &Store, id: &FeatureGroupId) -> Vec<SchemaId> {
-    let records = store.schemas(id).await.expect("readable");
-    records.iter().map(|record| record.id).collect()
+/// The schemas under a subject, deleted ones in brackets.
+pub async fn texts(store: &Store, subject: &str) -> Vec<String> {
+    let versions = store.versions(VersionsOf::Subject(subject)).await;
+    let text = |version: SchemaVersion| match version.is_deleted {
+        true => format!("({})", version.schema.avro_json),
+        false => version.schema.avro_json,
+    };
+    versions.expect("readable").into_iter().map(text).collect()
 }
 
 pub async fn feed(store: &Store) -> Vec<Change> {

@@ -5,17 +5,20 @@
 mod fixtures;
 mod keys;
 mod reservations;
+mod schemas;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use twinfold_model::{QuarantinedRecord, ResourceState, SchemaId};
+use twinfold_model::{QuarantinedRecord, ResourceState};
+
+pub use self::schemas::*;
 
 use self::fixtures::{
     LATER, NOW, activate, create, dataset, feed, group, project, quarantined, remove, reservation,
-    schemas, view, with_feature,
+    schema, subject, texts, view, with_feature,
 };
 pub use self::keys::{a_key_is_claimed_once_and_keeps_its_answer, a_key_is_forgotten_in_time};
 pub use self::reservations::{
@@ -36,7 +39,13 @@ macro_rules! metadata_conformance {
         $crate::metadata_conformance!($place;
             a_group_is_created_once_among_racers,
             the_definition_of_a_revision_is_replaced_once,
-            a_schema_text_has_one_id_within_its_group,
+            a_groups_schemas_are_versions_of_its_subject,
+            a_schema_has_one_id_whoever_registers_it,
+            a_version_is_registered_once_among_racers,
+            a_deleted_version_is_hidden_and_its_number_not_given_again,
+            subjects_are_listed_by_name,
+            settings_are_kept_by_scope,
+            a_group_takes_its_subjects_along,
             a_schema_text_may_be_long,
             groups_are_listed_by_id,
             schema_ids_and_resource_names_are_not_reused,
@@ -73,8 +82,8 @@ const RACERS: usize = 20;
 
 pub async fn a_group_is_created_once_among_racers(place: &dyn Place) {
     let store = place.open().await;
-    let group_a = group("a");
-    let racers = (0..RACERS).map(|_| store.create_group(&group_a, "schema", NOW));
+    let (group_a, new) = (group("a"), schema("schema"));
+    let racers = (0..RACERS).map(|_| store.create_group(&group_a, &new, NOW));
     let answers = join_all(racers).await;
     let created: Vec<&GroupRecord> = answers.iter().flatten().collect();
     assert_eq!(created.len(), 1, "{answers:?}");
@@ -94,8 +103,8 @@ pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
     let first = create(&store, "a").await;
     let racers = (0..RACERS).map(|racer| {
         let (store, wider) = (&store, with_feature(&first.group, racer));
-        let (schema, revision) = (format!("schema {racer}"), first.revision);
-        async move { store.update_group(&wider, &schema, revision).await }
+        let (new, revision) = (schema(&format!("schema {racer}")), first.revision);
+        async move { store.update_group(&wider, &new, revision).await }
     });
     let answers = join_all(racers).await;
     let updated: Vec<&GroupRecord> = answers.iter().flatten().collect();
@@ -109,71 +118,12 @@ pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
     );
     let stored = store.group(first.group.id()).await.expect("readable");
     assert_eq!(stored.as_ref(), Some(updated[0]));
-    assert_eq!(schemas(&store, first.group.id()).await.len(), 2);
-    let unknown = store.update_group(&group("b"), "schema", 1).await;
+    assert_eq!(texts(&store, &subject("a")).await.len(), 2);
+    let unknown = store.update_group(&group("b"), &schema("schema"), 1).await;
     assert!(
         matches!(unknown, Err(Error::NotFound { .. })),
         "{unknown:?}"
     );
-}
-
-pub async fn a_schema_text_has_one_id_within_its_group(place: &dyn Place) {
-    let store = place.open().await;
-    let first = create(&store, "a").await;
-    let other = create(&store, "b").await;
-    assert_ne!(
-        first.schema, other.schema,
-        "the same text in two groups has two ids"
-    );
-    activate(&store, &first).await;
-
-    let again = store
-        .update_group(&first.group, "schema", first.revision)
-        .await;
-    let again = again.expect("current revision");
-    assert_eq!(again.schema, first.schema);
-    assert_eq!(
-        again.state,
-        ResourceState::Active,
-        "the same schema needs no new tables"
-    );
-
-    let wider = with_feature(&first.group, 1);
-    let changed = store
-        .update_group(&wider, "wider", again.revision)
-        .await
-        .expect("current");
-    assert_eq!(changed.state, ResourceState::Creating);
-    let ids: Vec<SchemaId> = schemas(&store, first.group.id()).await;
-    assert_eq!(ids, [first.schema, changed.schema]);
-    let record = store
-        .schema(changed.schema)
-        .await
-        .expect("readable")
-        .expect("there");
-    assert_eq!(
-        (&record.group, record.avro_json.as_str()),
-        (wider.id(), "wider")
-    );
-}
-
-pub async fn a_schema_text_may_be_long(place: &dyn Place) {
-    let store = place.open().await;
-    let record = create(&store, "a").await;
-    // Too random to be compressed to what an entry of an index can hold.
-    let noise = (1..20_000_u64).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let text: String = noise.map(|number| format!("{number:x}")).collect();
-    let first = store
-        .update_group(&record.group, &text, record.revision)
-        .await
-        .expect("current");
-    let again = store
-        .update_group(&record.group, &text, first.revision)
-        .await
-        .expect("current");
-    assert_eq!(first.schema, again.schema);
-    let stored = store.schema(first.schema).await.expect("readable");
-    assert!(stored.expect("there").avro_json == text);
 }
 
 pub async fn groups_are_listed_by_id(place: &dyn Place) {
@@ -198,7 +148,9 @@ pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
     for round in 0..3 {
         // A reopened store must remember too.
         let store = place.open().await;
-        let record = create(&store, "a").await;
+        let new = schema(&format!("schema {round}"));
+        let record = store.create_group(&group("a"), &new, NOW).await;
+        let record = record.expect("new");
         assert!(
             seen.insert(record.schema),
             "round {round}: {:?} was seen",
@@ -211,10 +163,7 @@ pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
         );
         remove(&store, &record).await;
         assert_eq!(store.schema(record.schema).await.expect("readable"), None);
-        assert_eq!(
-            store.schemas(record.group.id()).await.expect("readable"),
-            []
-        );
+        assert_eq!(texts(&store, &subject("a")).await, [""; 0]);
         store.close().await.expect("closes");
     }
 }
@@ -242,7 +191,7 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
 
     let newer = with_feature(&record.group, 1);
     let newer = store
-        .update_group(&newer, "wider", record.revision)
+        .update_group(&newer, &schema("wider"), record.revision)
         .await
         .expect("current");
     let late = store
@@ -264,7 +213,7 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
         .await;
     assert!(matches!(back, Err(Error::WrongState { .. })), "{back:?}");
     let changed = store
-        .update_group(&newer.group, "schema", newer.revision)
+        .update_group(&newer.group, &schema("schema"), newer.revision)
         .await;
     assert!(
         matches!(changed, Err(Error::WrongState { .. })),
@@ -496,7 +445,7 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     activate(&store, &record).await;
     activate(&store, &record).await;
     store
-        .create_group(&record.group, "schema", NOW)
+        .create_group(&record.group, &schema("schema"), NOW)
         .await
         .expect_err("exists");
     let view = view("default", 1);
@@ -508,7 +457,7 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
         .expect("free");
     store.put_dataset(&dataset(1), NOW).await.expect("reserved");
     store
-        .update_group(&record.group, "other", record.revision)
+        .update_group(&record.group, &schema("other"), record.revision)
         .await
         .expect("current");
     store.remove_view(&view.id).await.expect("there");
@@ -681,7 +630,7 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
         Some(wanted.clone())
     );
     assert_eq!(store.groups(None).await.expect("readable"), [wanted]);
-    assert_eq!(schemas(&store, id).await, [record.schema]);
+    assert_eq!(texts(&store, &subject("a")).await, ["schema"]);
     assert_eq!(
         store.views(None).await.expect("readable"),
         [view("default", 1)]

@@ -7,7 +7,7 @@ use twinfold_wire::rest::FeatureGroupBody;
 
 use super::{Connection, Row, Store, changes, schemas};
 use crate::columns::{from_json, integer, number, state, state_columns, to_json};
-use crate::{ChangeSubject, Error, FeatureGroups, GroupRecord, Result, SchemaRecord};
+use crate::{ChangeSubject, Error, FeatureGroups, GroupRecord, NewSchema, Result};
 
 const WHAT: &str = "feature group";
 
@@ -27,7 +27,7 @@ impl FeatureGroups for Store {
     async fn create_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         at: EventTime,
     ) -> Result<GroupRecord> {
         let id = group.id();
@@ -39,26 +39,21 @@ impl FeatureGroups for Store {
             });
         }
         let resource = id.resource_name(begin_life(&mut transaction, id).await?);
-        // The schema needs the group's row and the row its schema: 0 stands in until the update.
-        let row: i64 = sqlx::query_scalar(
+        let schema = schemas::register_own(&mut transaction, &resource, schema).await?;
+        sqlx::query(
             "INSERT INTO feature_groups
                  (project, name, version, body, state, resource, schema_id, revision, created_at_us)
-             VALUES ($1, $2, $3, $4, 'creating', $5, 0, 1, $6) RETURNING id",
+             VALUES ($1, $2, $3, $4, 'creating', $5, $6, 1, $7)",
         )
         .bind(id.project.as_str())
         .bind(id.name.as_str())
         .bind(i64::from(id.version))
         .bind(to_json(&FeatureGroupBody::from(group)))
         .bind(resource.as_str())
+        .bind(i64::from(schema.0))
         .bind(at.micros())
-        .fetch_one(&mut *transaction)
+        .execute(&mut *transaction)
         .await?;
-        let schema = schemas::register(&mut transaction, row, avro_json).await?;
-        sqlx::query("UPDATE feature_groups SET schema_id = $1 WHERE id = $2")
-            .bind(i64::from(schema.0))
-            .bind(row)
-            .execute(&mut *transaction)
-            .await?;
         let change = ChangeSubject::FeatureGroup(id.clone());
         changes::record(&mut transaction, &change).await?;
         transaction.commit().await?;
@@ -77,6 +72,15 @@ impl FeatureGroups for Store {
         Ok(stored.map(|stored| stored.record))
     }
 
+    async fn group_of_topic(&self, resource: &str) -> Result<Option<GroupRecord>> {
+        sqlx::query(select_groups!("WHERE resource = $1"))
+            .bind(resource)
+            .fetch_optional(&mut *self.read().await?)
+            .await?
+            .map(|row| decode(&row).map(|stored| stored.record))
+            .transpose()
+    }
+
     async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>> {
         sqlx::query(select_groups!(
             "WHERE $1 IS NULL OR project = $1 ORDER BY project, name, version"
@@ -92,7 +96,7 @@ impl FeatureGroups for Store {
     async fn update_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         revision: u64,
     ) -> Result<GroupRecord> {
         let id = group.id();
@@ -100,7 +104,7 @@ impl FeatureGroups for Store {
         let StoredGroup { row, mut record } = get(&mut transaction, id).await?;
         record.require_revision(revision)?;
         record.require_state("not deleting", |state| *state != ResourceState::Deleting)?;
-        let schema = schemas::register(&mut transaction, row, avro_json).await?;
+        let schema = schemas::register_own(&mut transaction, &record.resource, schema).await?;
         if schema != record.schema {
             record.state = ResourceState::Creating;
         }
@@ -164,7 +168,8 @@ impl FeatureGroups for Store {
         let mut transaction = self.write().await?;
         let StoredGroup { row, record } = get(&mut transaction, id).await?;
         record.require_state("deleting", |state| *state == ResourceState::Deleting)?;
-        // Schemas and quarantine go with it: ON DELETE CASCADE.
+        schemas::remove_subjects(&mut transaction, &record.resource).await?;
+        // The quarantine goes with it: ON DELETE CASCADE.
         sqlx::query("DELETE FROM feature_groups WHERE id = $1")
             .bind(row)
             .execute(&mut *transaction)
@@ -173,17 +178,9 @@ impl FeatureGroups for Store {
         changes::record(&mut transaction, &change).await?;
         Ok(transaction.commit().await?)
     }
-
-    async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>> {
-        schemas::find(&mut *self.read().await?, id).await
-    }
-
-    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<SchemaRecord>> {
-        schemas::of_group(&mut *self.read().await?, id).await
-    }
 }
 
-/// The row that `quarantine` and `schemas` refer to.
+/// The row that `quarantine` refers to.
 pub(super) async fn row_of(connection: &mut Connection, id: &FeatureGroupId) -> Result<i64> {
     sqlx::query_scalar(
         "SELECT id FROM feature_groups WHERE project = $1 AND name = $2 AND version = $3",

@@ -15,6 +15,7 @@ mod idempotency_keys;
 mod projects;
 mod quarantine;
 mod schemas;
+mod subject_settings;
 mod training_datasets;
 
 use super::{Database, Store};

@@ -13,7 +13,7 @@ pub enum Defect {
         found: u8,
         wanted: u8,
     },
-    #[error("schema {id} is not known")]
+    #[error("schema {id} is not registered for the feature group")]
     UnknownSchema { id: u32 },
     #[error("schema {id} does not fit the feature group: {reason}")]
     IncompatibleSchema { id: u32, reason: String },

@@ -28,17 +28,16 @@ pub struct GroupRecordBody {
     pub resource: String,
     /// The schema that writers use now.
     pub schema: u32,
-    /// Increases with each change of the definition.
+    /// Increases with each change of the definition, and with each schema registered for the group.
     pub revision: u64,
     pub created_at_us: i64,
 }
 
-/// A writer schema.
+/// A schema that rows of a topic may be written with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaBody {
     pub id: u32,
-    pub group: FeatureGroupIdBody,
     pub avro_json: String,
 }
 

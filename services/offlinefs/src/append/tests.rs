@@ -113,7 +113,11 @@ struct Registry(Arc<WriterSchema>);
 
 #[async_trait]
 impl Definitions for Registry {
-    async fn schema(&self, id: SchemaId) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
+    async fn schema(
+        &self,
+        id: SchemaId,
+        _: &str,
+    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
         Ok((id == self.0.id).then(|| Arc::clone(&self.0)))
     }
 
@@ -172,7 +176,6 @@ async fn sink(store: &Arc<Store>) -> (Box<dyn Sink>, Batch) {
     };
     let schema = WriterSchema {
         id: OLD,
-        group: old.id().clone(),
         avro_json: avro_schema(&old),
     };
     let registry = Arc::new(Registry(Arc::new(schema)));

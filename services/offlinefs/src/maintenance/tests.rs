@@ -64,7 +64,11 @@ impl Definitions for World {
     async fn group(&self, _: &FeatureGroupId) -> twinfold_client::Result<Arc<GroupDefinition>> {
         unreachable!("{UNUSED}")
     }
-    async fn schema(&self, _: SchemaId) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
+    async fn schema(
+        &self,
+        _: SchemaId,
+        _: &str,
+    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
         unreachable!("{UNUSED}")
     }
     fn changes(&self) -> watch::Receiver<u64> {

@@ -24,7 +24,11 @@ impl Definitions for Unused {
     async fn groups(&self) -> twinfold_client::Result<Vec<Arc<GroupDefinition>>> {
         unreachable!()
     }
-    async fn schema(&self, _: SchemaId) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
+    async fn schema(
+        &self,
+        _: SchemaId,
+        _: &str,
+    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
         unreachable!()
     }
     fn changes(&self) -> watch::Receiver<u64> {

@@ -1,6 +1,8 @@
-//! The registry over HTTP: resources as JSON, lists in pages, failures as `{code, message, details}`.
-//! `docs/http-api.md` lists the routes.
+//! The registry over HTTP: our resources as JSON below `/v1`, lists in pages, failures as `{code, message,
+//! details}`, and beside them the API of Confluent's schema registry. `docs/http-api.md` lists our routes,
+//! `docs/schema-registry.md` is about the others.
 
+mod confluent;
 mod feature_groups;
 mod feature_views;
 mod feed;
@@ -25,7 +27,7 @@ const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-/// Every route, below `/v1`.
+/// Every route: ours below `/v1`, those of a schema registry at the root.
 pub fn router(registry: Registry) -> Router {
     let resources = Router::new()
         .merge(projects::routes())
@@ -39,12 +41,18 @@ pub fn router(registry: Registry) -> Router {
             registry.clone(),
             idempotency::once,
         ))
+        .merge(confluent::metadata_routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(registry);
-    Router::new()
+        .with_state(registry.clone());
+    schema_registry(registry)
         .nest("/v1", resources)
         .layer(middleware::from_fn(count_requests))
+}
+
+/// The routes of Confluent's schema registry that do not lie below `/v1`.
+pub fn schema_registry(registry: Registry) -> Router {
+    confluent::routes().with_state(registry)
 }
 
 impl From<Error> for Failure {

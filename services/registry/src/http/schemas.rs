@@ -1,7 +1,8 @@
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use twinfold_http_kit::extract;
+use serde::Deserialize;
+use twinfold_http_kit::extract::{Path, Query};
 use twinfold_model::SchemaId;
 use twinfold_store_metadata::SchemaRecord;
 use twinfold_wire::rest::SchemaBody;
@@ -16,14 +17,23 @@ pub(super) fn routes() -> Router<Registry> {
     )
 }
 
-async fn show(
-    State(registry): State<Registry>,
-    extract::Path(id): extract::Path<u32>,
-) -> Answer<SchemaBody> {
-    Ok(Json(body(registry.schema(SchemaId(id)).await?)))
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rows {
+    /// The name of the topic and tables whose rows name the schema.
+    resource: String,
 }
 
-/// All of them, oldest first: a group has as many as it has gained features.
+async fn show(
+    State(registry): State<Registry>,
+    Path(id): Path<u32>,
+    Query(rows): Query<Rows>,
+) -> Answer<SchemaBody> {
+    let schema = registry.writer_schema(SchemaId(id), &rows.resource).await?;
+    Ok(Json(body(schema)))
+}
+
+/// All that rows of the group may be written with, oldest first.
 async fn list(State(registry): State<Registry>, path: VersionPath) -> Answer<Vec<SchemaBody>> {
     let schemas = registry.schemas(&group_id(path)?).await?;
     Ok(Json(schemas.into_iter().map(body).collect()))
@@ -32,7 +42,6 @@ async fn list(State(registry): State<Registry>, path: VersionPath) -> Answer<Vec
 fn body(record: SchemaRecord) -> SchemaBody {
     SchemaBody {
         id: record.id.0,
-        group: (&record.group).into(),
         avro_json: record.avro_json,
     }
 }

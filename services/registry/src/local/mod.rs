@@ -17,8 +17,8 @@ use crate::{Registry, definition};
 pub struct LocalRegistry {
     registry: Registry,
     groups: ArcSwapOption<KnownGroups>,
-    /// Schemas never change, so these are never forgotten.
-    schemas: Mutex<HashMap<SchemaId, Arc<WriterSchema>>>,
+    /// By topic. What is registered stays so and never changes, so these are never forgotten.
+    schemas: Mutex<HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>>,
 }
 
 #[derive(Debug)]
@@ -75,17 +75,20 @@ impl Definitions for LocalRegistry {
         Ok(groups)
     }
 
-    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>> {
+    async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>> {
         let lock = || self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(schema) = lock().get(&id) {
-            return Ok(Some(Arc::clone(schema)));
+        let known = |known: &HashMap<SchemaId, Arc<WriterSchema>>| known.get(&id).cloned();
+        if let Some(schema) = lock().get(resource).and_then(known) {
+            return Ok(Some(schema));
         }
-        let record = match self.registry.schema(id).await {
+        let record = match self.registry.writer_schema(id, resource).await {
             Err(crate::Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
         };
         let schema = Arc::new(writer_schema(record));
-        lock().insert(id, Arc::clone(&schema));
+        let mut schemas = lock();
+        let of_resource = schemas.entry(resource.to_owned()).or_default();
+        of_resource.insert(id, Arc::clone(&schema));
         Ok(Some(schema))
     }
 
@@ -105,7 +108,6 @@ impl Definitions for LocalRegistry {
 fn writer_schema(record: SchemaRecord) -> WriterSchema {
     WriterSchema {
         id: record.id,
-        group: record.group,
         avro_json: record.avro_json,
     }
 }

@@ -222,7 +222,11 @@ async fn who_asks_for_what_is_not_there_hears_what_is() {
         "training dataset `default.heat_1` does not exist; project `default` has none"
     );
     assert_eq!(
-        text(registry.schema(SchemaId(99)).await),
+        text(
+            registry
+                .writer_schema(SchemaId(99), "default.weather_1")
+                .await
+        ),
         "schema `99` does not exist"
     );
     let newest = registry

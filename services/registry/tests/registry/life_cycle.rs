@@ -211,7 +211,10 @@ async fn added_features_reach_the_history_before_the_group_is_active_again() {
     assert_eq!(schemas.len(), 2);
     assert!(schemas[1].avro_json.contains("humidity"));
     assert_eq!(
-        registry.schema(after.schema).await.expect("exists"),
+        registry
+            .registered_schema(after.schema)
+            .await
+            .expect("exists"),
         schemas[1]
     );
 }

@@ -5,4 +5,5 @@ mod definitions;
 mod http;
 mod life_cycle;
 mod pins;
+mod schema_registry;
 mod world;

@@ -78,6 +78,21 @@ impl Handover {
         taken
     }
 
+    /// The next round, if it has records and no more than `bytes_max`.
+    pub(super) fn take_records(&self, bytes_max: usize) -> Option<Vec<(u64, RecordBatch)>> {
+        let mut rounds = self.rounds();
+        let fits = |records: &Vec<(u64, RecordBatch)>| bytes(records) <= bytes_max;
+        let taken = match rounds.pop_front()? {
+            Handed::Records(records) if fits(&records) => Some(records),
+            other => {
+                rounds.push_front(other);
+                None
+            }
+        };
+        self.drained.notify_one();
+        taken
+    }
+
     fn hand(&self, handed: Handed) {
         self.rounds().push_back(handed);
         self.filled.notify_one();
@@ -102,6 +117,13 @@ impl Handover {
     fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
     }
+}
+
+pub(super) fn bytes(records: &[(u64, RecordBatch)]) -> usize {
+    let records = records.iter().flat_map(|(_, batch)| &batch.records);
+    records
+        .map(|record| record.key.len() + record.value.len())
+        .sum()
 }
 
 /// The client's view of us: it is called back from within a poll.

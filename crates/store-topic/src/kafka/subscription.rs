@@ -73,14 +73,21 @@ impl KafkaSubscription {
     }
 
     /// What was handed over as an event; records that a later seek has made stale are left out.
-    fn event(&mut self, handed: Handed) -> Option<Event> {
+    fn event(&mut self, handed: Handed, bytes_max: usize) -> Option<Event> {
         match handed {
             Handed::Assigned(partitions) => Some(Event::Assigned(partitions)),
             Handed::Revoked(partitions) => {
                 self.committed.forget(&partitions);
                 Some(Event::Revoked(partitions))
             }
-            Handed::Records(batches) => {
+            Handed::Records(mut batches) => {
+                // The thread hands over what has come at once. Small rounds go together, or each would
+                // cost a write of its own.
+                let mut room = bytes_max.saturating_sub(fetcher::bytes(&batches));
+                while let Some(more) = self.handover.take_records(room) {
+                    room -= fetcher::bytes(&more);
+                    batches.extend(more);
+                }
                 let assignment = &self.handover.assignment;
                 let current = batches
                     .into_iter()
@@ -108,7 +115,7 @@ impl Subscription for KafkaSubscription {
         loop {
             self.check()?;
             while let Some(handed) = self.handover.take() {
-                if let Some(event) = self.event(handed) {
+                if let Some(event) = self.event(handed, bytes_max) {
                     return Ok(event);
                 }
             }

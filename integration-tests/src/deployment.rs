@@ -41,7 +41,7 @@ struct Running {
 enum Behind {
     Nothing,
     Served(Served),
-    Processes(Processes),
+    Processes(Box<Processes>),
 }
 
 struct Served {
@@ -215,7 +215,7 @@ async fn start_processes(stores: &StoresConfig, config: &Config) -> Running {
     processes.api.start().await;
     Running {
         platform: connect(&processes.api.url()).await,
-        behind: Behind::Processes(processes),
+        behind: Behind::Processes(Box::new(processes)),
     }
 }
 

@@ -144,8 +144,8 @@ async fn start(
     options.config.stores = stores.clone();
     configure(&mut options.config);
     let limits = options.config.http;
-    let opened = twinfold_embedded::open(folder, options).await;
-    let platform = opened.expect("open");
+    let opened = twinfold_embedded::open_to_serve(folder, options).await;
+    let (platform, schemas) = opened.expect("open");
     match way {
         Way::InProcess => Running {
             platform,
@@ -154,7 +154,8 @@ async fn start(
         Way::OverHttp => {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
             let listener = listener.expect("a free port");
-            let server = Server::start(listener, Arc::clone(&platform), limits).expect("server");
+            let server = Server::start(listener, Arc::clone(&platform), schemas, limits);
+            let server = server.expect("server");
             let url = format!("http://{}", server.address());
             let remote = RemotePlatform::connect(&url).await.expect("connect");
             Running {

@@ -14,6 +14,7 @@ mod server;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
 use twinfold_client::{Error, Platform, Result};
 use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
@@ -55,4 +56,11 @@ pub fn log_to_stderr(config: &Config) -> Result<()> {
 /// the platform's tasks run on it.
 pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
     Ok(Arc::new(EmbeddedPlatform::open(folder, options).await?))
+}
+
+/// Opens the platform for a [`Server`], with the routes of a schema registry over its definitions.
+pub async fn open_to_serve(folder: &Path, options: Options) -> Result<(Arc<dyn Platform>, Router)> {
+    let platform = EmbeddedPlatform::open(folder, options).await?;
+    let schema_registry = twinfold_registry::http::schema_registry(platform.registry().clone());
+    Ok((Arc::new(platform), schema_registry))
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -20,15 +21,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the platform on a port that is open already. Call within a tokio runtime.
+    /// Serves the platform, and its schemas, on a port that is open already. Call within a tokio runtime.
     pub fn start(
         listener: TcpListener,
         platform: Arc<dyn Platform>,
+        schema_registry: Router,
         limits: HttpLimits,
     ) -> Result<Self> {
         let address = listener.local_addr();
         let address = address.map_err(|error| Error::dependency("HTTP port", true, error))?;
-        let router = http::router_with(platform, limits);
+        let router = http::router_with(platform, limits).merge(schema_registry);
         // The last part of an answer must not wait for word that those before it have come.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {

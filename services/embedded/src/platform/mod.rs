@@ -66,6 +66,10 @@ pub struct EmbeddedPlatform {
 }
 
 impl EmbeddedPlatform {
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Opens every store before any work starts, so that a fault shows here and not later.
     pub async fn open(folder: &Path, options: Options) -> Result<Self> {
         let Options { config, clock } = options;

@@ -15,21 +15,22 @@ use crate::Registry;
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
 
-/// Every route: ours below `/v1`, those of a schema registry at the root.
+/// Every route: ours below `/v1`, beside those of a schema registry.
 pub fn router(registry: Registry) -> Router {
     let resources = Router::new()
         .merge(feature_groups::routes())
         .merge(schemas::routes())
         .merge(feed::routes())
         .merge(quarantine::routes())
-        .merge(confluent::metadata_routes())
         .fallback(errors::no_such_route)
         .method_not_allowed_fallback(errors::no_such_method)
         .with_state(registry.clone());
-    schema_registry(registry).nest("/v1", resources)
+    schema_registry(registry)
+        .nest("/v1", resources)
+        .fallback(confluent::no_such_route)
 }
 
-/// The routes of Confluent's schema registry that do not lie below `/v1`.
+/// The routes of Confluent's schema registry alone, for who has routes of its own beside them.
 pub fn schema_registry(registry: Registry) -> Router {
     confluent::routes().with_state(registry)
 }

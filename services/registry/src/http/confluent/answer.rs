@@ -111,7 +111,7 @@ fn failure(error_code: u32, message: String) -> Response {
     (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
 }
 
-pub(super) async fn no_such_route(uri: Uri) -> Response {
+pub(crate) async fn no_such_route(uri: Uri) -> Response {
     failure(404, format!("there is no resource `{}`", uri.path()))
 }
 

@@ -87,9 +87,7 @@ def ride(number, **more):
     return {"driver": number % 10, "at": at, "fare": number / 2, "note": "cash", **more}
 
 
-def test_rows_of_foreign_producers_reach_both_stores(
-    client_of, deployment, rides, folder, monkeypatch
-):
+def test_rows_of_others_reach_both_stores(client_of, deployment, rides, folder, monkeypatch):
     registry = client_of(deployment.registry_url)
     registering = AvroSerializer(registry, json.dumps(RIDE))
     end = produce(deployment, rides, registering, [ride(number) for number in range(100)])
@@ -120,9 +118,7 @@ def test_rows_of_foreign_producers_reach_both_stores(
         assert newest["at"].tolist() == [START + timedelta(minutes=n) for n in range(120, 130)]
 
 
-def test_a_schema_that_the_group_cannot_read_is_refused_with_the_feature(
-    client_of, deployment, rides
-):
+def test_a_schema_that_no_row_could_have_is_refused(client_of, deployment, rides):
     registry = client_of(deployment.registry_url)
     fields = [field for field in RIDE["fields"] if field["name"] != "driver"]
     for schema, feature in (

@@ -192,8 +192,8 @@ async fn start(
         return start_processes(stores, &options.config).await;
     }
     let limits = options.config.http;
-    let opened = twinfold_embedded::open(folder, options).await;
-    let platform = opened.expect("open");
+    let opened = twinfold_embedded::open_to_serve(folder, options).await;
+    let (platform, schemas) = opened.expect("open");
     if let Way::InProcess = way {
         return Running {
             platform,
@@ -202,7 +202,8 @@ async fn start(
     }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a free port");
-    let server = Server::start(listener, Arc::clone(&platform), limits).expect("server");
+    let server = Server::start(listener, Arc::clone(&platform), schemas, limits);
+    let server = server.expect("server");
     let remote = connect(&format!("http://{}", server.address())).await;
     Running {
         platform: remote,

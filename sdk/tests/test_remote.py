@@ -1,16 +1,15 @@
 """A platform behind an address: the same objects, answers and exceptions as in this process."""
 
 import os
-import signal
 import socket
 import subprocess
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import twinfold
+from services import BINARY, END_S, Server
 from twinfold import Feature
 from twinfold.exceptions import (
     AlreadyExistsError,
@@ -27,45 +26,6 @@ from twinfold.exceptions import (
     UnknownFeatureError,
     WaitTimeoutError,
 )
-
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", Path.home() / ".cache/twinfold/target"))
-BINARY = TARGET / "debug" / "twinfold"
-END_S = 60
-
-
-class Server:
-    """`twinfold up` in a process of its own."""
-
-    def __init__(self, folder, port=0, **settings):
-        assert BINARY.exists(), f"{BINARY} is not there: `cargo build --workspace --bins` makes it"
-        variables = {f"TWINFOLD__{name}": str(value) for name, value in settings.items()}
-        self.process = subprocess.Popen(
-            [BINARY, "up", "--folder", folder, "--address", f"127.0.0.1:{port}"],
-            env=os.environ | variables,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        said = self.process.stdout.readline()
-        assert said.startswith("listening on http://127.0.0.1:"), said
-        self.url = said.split()[-1]
-
-    @property
-    def port(self):
-        return int(self.url.rsplit(":", 1)[1])
-
-    def stop(self):
-        """In the orderly way; twice is once."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        self.process.communicate(timeout=END_S)
-        return self.process.returncode
-
-
-@pytest.fixture
-def server(folder):
-    running = Server(folder)
-    yield running
-    assert running.stop() == 0
 
 
 @pytest.fixture

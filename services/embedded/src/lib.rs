@@ -16,6 +16,7 @@ mod server;
 use std::path::Path;
 use std::sync::Arc;
 
+use axum::Router;
 use twinfold_client::{Error, Platform, Result};
 use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
@@ -54,5 +55,13 @@ pub fn log_to_stderr(config: &Config) -> Result<()> {
 /// Opens the platform in `folder`, which is made when it does not exist. Call within a tokio runtime:
 /// the platform's tasks run on it.
 pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
-    Ok(Arc::new(platform::open(folder, options).await?))
+    let (platform, _registry) = platform::open(folder, options).await?;
+    Ok(Arc::new(platform))
+}
+
+/// Opens the platform for a [`Server`], with the routes of a schema registry over its definitions.
+pub async fn open_to_serve(folder: &Path, options: Options) -> Result<(Arc<dyn Platform>, Router)> {
+    let (platform, registry) = platform::open(folder, options).await?;
+    let schema_registry = twinfold_registry::http::schema_registry(registry);
+    Ok((Arc::new(platform), schema_registry))
 }

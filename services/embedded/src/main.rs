@@ -46,8 +46,8 @@ async fn up(folder: &Path, address: SocketAddr) -> Result<(), Failure> {
     let listener = listener.map_err(|error| format!("{address} cannot be opened: {error}"))?;
     let limits = options.config.http;
     let deadline = Duration::from_millis(options.config.platform.shutdown_ms_max);
-    let platform = twinfold_embedded::open(folder, options).await?;
-    let server = Server::start(listener, Arc::clone(&platform), limits)?;
+    let (platform, schemas) = twinfold_embedded::open_to_serve(folder, options).await?;
+    let server = Server::start(listener, Arc::clone(&platform), schemas, limits)?;
     println!("listening on http://{}", server.address());
     tokio::select! {
         () = stop.cancelled() => {}

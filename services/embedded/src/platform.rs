@@ -16,8 +16,9 @@ use crate::folder::Folder;
 use crate::progress::WrittenProgress;
 use crate::{Config, Options};
 
-/// Opens every store before any work starts, so that a fault shows here and not later.
-pub async fn open(folder: &Path, options: Options) -> Result<StorePlatform> {
+/// Opens every store before any work starts, so that a fault shows here and not later. The registry is the
+/// one that the platform asks.
+pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Registry)> {
     let Options { config, clock } = options;
     let project = ProjectName::new(config.platform.project.as_str())?;
     let folder = Folder::open(folder)?;
@@ -59,9 +60,9 @@ pub async fn open(folder: &Path, options: Options) -> Result<StorePlatform> {
         engine: Some(Arc::clone(&engine) as _),
     });
     platform.sweep_datasets(Leftovers::All).await;
-    engine.start(registry);
+    engine.start(registry.clone());
     info!(url = platform.parts().url, "platform open");
-    Ok(platform)
+    Ok((platform, registry))
 }
 
 async fn stores(urls: &StoresConfig) -> Result<Stores> {

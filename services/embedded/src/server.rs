@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tracing::info;
@@ -19,15 +20,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the platform on a port that is open already. Call within a tokio runtime.
+    /// Serves the platform, and its schemas, on a port that is open already. Call within a tokio runtime.
     pub fn start(
         listener: TcpListener,
         platform: Arc<dyn Platform>,
+        schema_registry: Router,
         limits: HttpLimits,
     ) -> Result<Self> {
         let address = listener.local_addr();
         let address = address.map_err(|error| Error::dependency("HTTP port", true, error))?;
-        let router = http::router_with(platform, limits);
+        let router = http::router_with(platform, limits).merge(schema_registry);
         let tasks = TaskGroup::new(Handle::current());
         tasks.spawn("http", |shutdown| {
             twinfold_http_kit::serve(listener, router, shutdown)

@@ -41,16 +41,16 @@ pub fn router(registry: Registry) -> Router {
             registry.clone(),
             idempotency::once,
         ))
-        .merge(confluent::metadata_routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(registry.clone());
     schema_registry(registry)
         .nest("/v1", resources)
+        .fallback(confluent::no_such_route)
         .layer(middleware::from_fn(count_requests))
 }
 
-/// The routes of Confluent's schema registry that do not lie below `/v1`.
+/// The routes of Confluent's schema registry alone, for who has routes of its own beside them.
 pub fn schema_registry(registry: Registry) -> Router {
     confluent::routes().with_state(registry)
 }

@@ -111,10 +111,43 @@ fn failure(error_code: u32, message: String) -> Response {
     (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body).into_response()
 }
 
-pub(super) async fn no_such_route(uri: Uri) -> Response {
+pub(crate) async fn no_such_route(uri: Uri) -> Response {
     failure(404, format!("there is no resource `{}`", uri.path()))
 }
 
 pub(super) async fn no_such_method(method: Method, uri: Uri) -> Response {
     failure(405, format!("`{}` does not answer {method}", uri.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use twinfold_store_metadata::Error as MetadataError;
+
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_away_is_worth_another_request() {
+        let late = Error::StepTimeout {
+            timeout: Duration::from_secs(1),
+        };
+        let contended = SchemaError::Contended {
+            subject: "rides-value".to_owned(),
+            attempts: 10,
+        };
+        let corrupt = Error::Metadata(MetadataError::Corrupt {
+            what: "schema",
+            name: "7".to_owned(),
+            reason: "it is not JSON".to_owned(),
+        });
+        for (error, status) in [
+            (late, StatusCode::SERVICE_UNAVAILABLE),
+            (contended.into(), StatusCode::SERVICE_UNAVAILABLE),
+            (corrupt, StatusCode::INTERNAL_SERVER_ERROR),
+        ] {
+            let answer = Failure::from(error).into_response();
+            assert_eq!(answer.status(), status);
+        }
+    }
 }

@@ -17,12 +17,12 @@ use axum::extract::DefaultBodyLimit;
 
 use crate::Registry;
 
-pub(super) use server::metadata_routes;
-
 /// A schema and what is said about it.
 const BODY_BYTES_MAX: usize = 2 << 20;
 
-/// The routes that stand at the root.
+pub(super) use answer::no_such_route;
+
+/// Every route. All stand at the root but for two below `/v1`.
 pub(super) fn routes() -> Router<Registry> {
     Router::new()
         .merge(server::routes())
@@ -31,7 +31,6 @@ pub(super) fn routes() -> Router<Registry> {
         .merge(compatibility::routes())
         .merge(config::routes())
         .merge(mode::routes())
-        .fallback(answer::no_such_route)
         .method_not_allowed_fallback(answer::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
 }

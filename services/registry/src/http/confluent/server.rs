@@ -14,13 +14,8 @@ pub(super) fn routes() -> Router<Registry> {
     Router::new()
         .route("/", get(root))
         .route("/contexts", get(contexts))
-}
-
-/// The two routes that stand below `/v1`, among ours.
-pub(crate) fn metadata_routes() -> Router<Registry> {
-    Router::new()
-        .route("/metadata/id", get(id))
-        .route("/metadata/version", get(version))
+        .route("/v1/metadata/id", get(id))
+        .route("/v1/metadata/version", get(version))
 }
 
 /// Clients ask it whether there is a registry.

@@ -10,38 +10,55 @@ mod quarantine;
 mod schemas;
 mod training_datasets;
 
+use axum::routing::get;
 use axum::{Json, Router, middleware};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use twinfold_http_kit::extract::Path;
-use twinfold_http_kit::{Failure, Paging, no_such_method, no_such_route};
+use twinfold_http_kit::{Failure, Paging, Routes, no_such_method, no_such_route};
 use twinfold_model::{FeatureGroupId, ProjectName};
 use twinfold_wire::rest::PageBody;
 
 use crate::{Error, Registry};
 
+const TITLE: &str = "Twinfold registry";
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-/// Every route, below `/v1`.
+/// Every route below `/v1`, and the document that describes them.
 pub fn router(registry: Registry) -> Router {
-    let resources = Router::new()
-        .merge(projects::routes())
-        .merge(feature_groups::routes())
-        .merge(feature_views::routes())
-        .merge(training_datasets::routes())
-        .merge(quarantine::routes())
-        .merge(schemas::routes())
-        .merge(feed::routes())
-        .layer(middleware::from_fn_with_state(
-            registry.clone(),
-            idempotency::once,
-        ))
+    let routes = routes();
+    let document = Json(routes.document(TITLE));
+    let keys = middleware::from_fn_with_state(registry.clone(), idempotency::once);
+    routes
+        .into_router()
+        .layer(keys)
+        .route("/openapi.json", get(move || async move { document }))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(registry);
-    Router::new().nest("/v1", resources)
+        .with_state(registry)
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> Value {
+    routes().document(TITLE)
+}
+
+fn routes() -> Routes<Registry> {
+    let parts = [
+        projects::routes,
+        feature_groups::routes,
+        feature_views::routes,
+        training_datasets::routes,
+        quarantine::routes,
+        schemas::routes,
+        feed::routes,
+    ];
+    let none = Routes::below("/v1");
+    parts.into_iter().fold(none, |routes, add| add(routes))
 }
 
 impl From<Error> for Failure {
@@ -58,7 +75,7 @@ impl From<Error> for Failure {
 }
 
 /// Which definitions of a kind are wanted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// Those of all projects when absent.

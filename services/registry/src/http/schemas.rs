@@ -1,7 +1,6 @@
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
-use twinfold_http_kit::extract;
+use twinfold_http_kit::{Operation, Routes, extract};
 use twinfold_model::SchemaId;
 use twinfold_store_metadata::SchemaRecord;
 use twinfold_wire::rest::SchemaBody;
@@ -9,11 +8,19 @@ use twinfold_wire::rest::SchemaBody;
 use super::{Answer, VersionPath, group_id};
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    Router::new().route("/schemas/{id}", get(show)).route(
-        "/feature-groups/{project}/{name}/{version}/schemas",
-        get(list),
-    )
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    routes
+        .get(
+            "/schemas/{id}",
+            show,
+            Operation::new("The schema that a record names").answers::<SchemaBody>(),
+        )
+        .get(
+            "/feature-groups/{project}/{name}/{version}/schemas",
+            list,
+            Operation::new("The schemas that writers of a feature group have used")
+                .answers::<Vec<SchemaBody>>(),
+        )
 }
 
 async fn show(

@@ -1,10 +1,11 @@
 //! Kafka keeps every guarantee of the port.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
 use twinfold_store_topic::conformance::Harness;
 use twinfold_store_topic::{KafkaOptions, KafkaTopics, Result, TopicStore};
+use uuid::Uuid;
 
 /// The cluster that all tests share, seen through names of their own.
 struct Cluster;
@@ -21,7 +22,11 @@ impl Harness for Cluster {
 }
 
 fn options() -> KafkaOptions {
-    KafkaOptions::new(&twinfold_testkit::servers().kafka_bootstrap_servers)
+    static RUN: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
+    let mut options = KafkaOptions::new(&twinfold_testkit::servers().kafka_bootstrap_servers);
+    // The servers may have topics of an earlier run.
+    options.topic_prefix = format!("conformance.{}.", RUN.simple());
+    options
 }
 
 twinfold_store_topic::topic_store_conformance!(Cluster);

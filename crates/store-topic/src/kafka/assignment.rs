@@ -4,7 +4,7 @@
 //! client's assignment and puts it back with the offset: the library then throws away what it had
 //! fetched ahead. Whether what comes is what was asked for is checked here nevertheless.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,34 +27,34 @@ pub(super) struct Assignment {
     ends: Mutex<Positions>,
 }
 
-/// From where a partition is wanted. Each seek has a number of its own.
+/// What a member wants of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cursor {
-    /// Nobody has said so yet.
-    Unsought,
-    At {
-        next: Offset,
-        seek: u64,
-    },
-    /// The partition has not come that far.
-    Ahead {
-        wanted: Offset,
-        seek: u64,
-    },
+struct Cursor {
+    wanted: Wanted,
+    /// How often the consumer said from where: what was fetched for an earlier seek is of no use to it.
+    seek: u64,
+    /// How often the client was told from where: a round in which it was may hold records of both places.
+    placed: u64,
 }
 
-impl Cursor {
-    fn seek(self) -> u64 {
-        match self {
-            Self::Unsought => 0,
-            Self::At { seek, .. } | Self::Ahead { seek, .. } => seek,
-        }
-    }
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Nothing until the first seek.
+    Nothing,
+    From(Offset),
+    /// From there once the partition has come that far.
+    Ahead(Offset),
 }
 
-/// The seeks that counted when a round of fetching began.
+const UNSOUGHT: Cursor = Cursor {
+    wanted: Wanted::Nothing,
+    seek: 0,
+    placed: 0,
+};
+
+/// Where the client was told to fetch when a round of fetching began.
 #[derive(Debug, Default)]
-pub(super) struct Seeks(BTreeMap<PartitionId, u64>);
+pub(super) struct Placements(BTreeMap<PartitionId, u64>);
 
 impl Assignment {
     pub(super) fn new(topic: &str, timeout: Duration) -> Self {
@@ -86,7 +86,7 @@ impl Assignment {
             warn!(topic = self.topic, %error, "partitions cannot be taken");
         }
         let partitions = partitions_of(given);
-        cursors.extend(partitions.iter().map(|id| (*id, Cursor::Unsought)));
+        cursors.extend(partitions.iter().map(|id| (*id, UNSOUGHT)));
         partitions
     }
 
@@ -121,9 +121,28 @@ impl Assignment {
                 partition: partition.0,
             });
         };
-        let seek = cursor.seek() + 1;
-        *cursor = self.place(consumer, partition, offset, seek, bounds)?;
-        Ok(())
+        cursor.seek += 1;
+        self.place(consumer, partition, offset, cursor, bounds)
+    }
+
+    /// Fetches anew from where delivery has come; what was fetched before that place stays good. A partition
+    /// that was taken away meanwhile needs none.
+    fn place_again<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+        partition: PartitionId,
+    ) -> Result<()> {
+        let bounds = self.bounds(consumer, partition)?;
+        let mut cursors = self.cursors();
+        let Some(cursor) = cursors.get_mut(&partition) else {
+            return Ok(());
+        };
+        match cursor.wanted {
+            Wanted::Nothing => Ok(()),
+            Wanted::From(offset) | Wanted::Ahead(offset) => {
+                self.place(consumer, partition, offset, cursor, bounds)
+            }
+        }
     }
 
     fn place<C: ConsumerContext>(
@@ -131,27 +150,30 @@ impl Assignment {
         consumer: &BaseConsumer<C>,
         partition: PartitionId,
         wanted: Offset,
-        seek: u64,
+        cursor: &mut Cursor,
         (earliest, next): (Offset, Offset),
-    ) -> Result<Cursor> {
+    ) -> Result<()> {
         let mut list = TopicPartitionList::new();
         let id = partition_to(partition);
         list.add_partition(&self.topic, id);
         let is_ahead = wanted > next;
         let start = if is_ahead { next } else { wanted.max(earliest) };
+        // Paused or not before it is fetched: told after, the client would begin once more.
         let placed = consumer
             .incremental_unassign(&list)
-            .and_then(|()| list.set_all_offsets(At::Offset(offset_to(start))))
-            .and_then(|()| consumer.incremental_assign(&list))
             .and_then(|()| match is_ahead {
                 true => consumer.pause(&list),
                 false => consumer.resume(&list),
-            });
+            })
+            .and_then(|()| list.set_all_offsets(At::Offset(offset_to(start))))
+            .and_then(|()| consumer.incremental_assign(&list));
         placed.map_err(failed("seek", &self.topic))?;
-        Ok(match is_ahead {
-            true => Cursor::Ahead { wanted, seek },
-            false => Cursor::At { next: start, seek },
-        })
+        cursor.placed += 1;
+        cursor.wanted = match is_ahead {
+            true => Wanted::Ahead(wanted),
+            false => Wanted::From(start),
+        };
+        Ok(())
     }
 
     fn bounds<C: ConsumerContext>(
@@ -165,44 +187,43 @@ impl Assignment {
         Ok((offset_from(earliest), offset_from(next)))
     }
 
-    pub(super) fn seeks(&self) -> Seeks {
+    pub(super) fn placements(&self) -> Placements {
         let cursors = self.cursors();
-        Seeks(
-            cursors
-                .iter()
-                .map(|(id, cursor)| (*id, cursor.seek()))
-                .collect(),
-        )
+        let placed = cursors.iter().map(|(id, cursor)| (*id, cursor.placed));
+        Placements(placed.collect())
     }
 
-    /// Keeps of a round what was asked for, each batch with the seek it answers. What a seek has made
-    /// stale while the round went on is left out, and its partition is placed again: the round may have
-    /// held records of the new place too.
+    /// Keeps of a round what was asked for, each batch with the seek it answers. What was placed elsewhere
+    /// while the round went on is left out, and placed once more: the round may have held records of the new
+    /// place too.
     pub(super) fn admit<C: ConsumerContext>(
         &self,
         consumer: &BaseConsumer<C>,
         batches: Vec<RecordBatch>,
-        before: &Seeks,
+        before: &Placements,
     ) -> Result<Vec<(u64, RecordBatch)>> {
         let mut admitted = Vec::with_capacity(batches.len());
-        let mut stale = Vec::new();
+        let mut stale = BTreeSet::new();
         {
             let mut cursors = self.cursors();
             for batch in batches {
-                let Some(Cursor::At { next, seek }) = cursors.get_mut(&batch.partition) else {
+                let Some(cursor) = cursors.get_mut(&batch.partition) else {
                     continue;
                 };
-                if before.0.get(&batch.partition) != Some(&*seek) {
-                    stale.push((batch.partition, *next));
-                } else if batch.first >= *next {
-                    *next = batch.first.plus(batch.records.len() as u64);
-                    admitted.push((*seek, batch));
+                let Wanted::From(next) = cursor.wanted else {
+                    continue;
+                };
+                if before.0.get(&batch.partition) != Some(&cursor.placed) {
+                    stale.insert(batch.partition);
+                } else if let Some(batch) = rest(batch, next) {
+                    let next = batch.first.plus(batch.records.len() as u64);
+                    cursor.wanted = Wanted::From(next);
+                    admitted.push((cursor.seek, batch));
                 }
             }
         }
-        stale.dedup();
-        for (partition, next) in stale {
-            self.seek(consumer, partition, next)?;
+        for partition in stale {
+            self.place_again(consumer, partition)?;
         }
         Ok(admitted)
     }
@@ -212,7 +233,7 @@ impl Assignment {
         let cursors = self.cursors();
         cursors
             .get(&partition)
-            .is_some_and(|cursor| cursor.seek() == answered)
+            .is_some_and(|cursor| cursor.seek == answered)
     }
 
     /// Places partitions that have meanwhile come as far as was wanted.
@@ -220,14 +241,14 @@ impl Assignment {
         &self,
         consumer: &BaseConsumer<C>,
     ) -> Result<()> {
-        let waiting = |(id, cursor): (&PartitionId, &Cursor)| match cursor {
-            Cursor::Ahead { wanted, .. } => Some((*id, *wanted)),
+        let waiting = |(id, cursor): (&PartitionId, &Cursor)| match cursor.wanted {
+            Wanted::Ahead(wanted) => Some((*id, wanted)),
             _ => None,
         };
         let waiting: Vec<_> = self.cursors().iter().filter_map(waiting).collect();
         for (partition, wanted) in waiting {
             if self.bounds(consumer, partition)?.1 >= wanted {
-                self.seek(consumer, partition, wanted)?;
+                self.place_again(consumer, partition)?;
             }
         }
         Ok(())
@@ -235,13 +256,8 @@ impl Assignment {
 
     /// Places every partition again: one has an offset that its log no longer has.
     pub(super) fn place_all<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
-        let placed = |(id, cursor): (&PartitionId, &Cursor)| match cursor {
-            Cursor::At { next, .. } => Some((*id, *next)),
-            _ => None,
-        };
-        let placed: Vec<_> = self.cursors().iter().filter_map(placed).collect();
-        for (partition, next) in placed {
-            self.seek(consumer, partition, next)?;
+        for partition in self.partitions() {
+            self.place_again(consumer, partition)?;
         }
         Ok(())
     }
@@ -277,8 +293,8 @@ impl Assignment {
         let known = self.known_ends().clone();
         let cursors = self.cursors();
         let end = |(id, cursor): (&PartitionId, &Cursor)| {
-            let delivered = match cursor {
-                Cursor::At { next, .. } => Some(*next),
+            let delivered = match cursor.wanted {
+                Wanted::From(next) => Some(next),
                 _ => None,
             };
             known.get(*id).max(delivered).map(|end| (*id, end))
@@ -288,11 +304,25 @@ impl Assignment {
 
     /// How far the partition's delivery has come.
     pub(super) fn delivered(&self, partition: PartitionId) -> Offset {
-        match self.cursors().get(&partition) {
-            Some(Cursor::At { next, .. }) => *next,
+        match self.cursors().get(&partition).map(|cursor| cursor.wanted) {
+            Some(Wanted::From(next)) => next,
             _ => Offset::ZERO,
         }
     }
+}
+
+/// The records from `next` on. The client gives records twice when it begins to fetch once more, and what it
+/// gives then need not begin where the first time ended.
+fn rest(mut batch: RecordBatch, next: Offset) -> Option<RecordBatch> {
+    let known = usize::try_from(next.0.saturating_sub(batch.first.0)).unwrap_or(usize::MAX);
+    if known >= batch.records.len() {
+        return None;
+    }
+    if known > 0 {
+        batch.records.drain(..known);
+        batch.first = next;
+    }
+    Some(batch)
 }
 
 fn partitions_of(list: &TopicPartitionList) -> Vec<PartitionId> {
@@ -326,4 +356,40 @@ pub(super) fn committed<C: ConsumerContext>(
             _ => None,
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::EventTime;
+    use twinfold_wire::record::Headers;
+
+    use super::*;
+    use crate::Record;
+
+    #[test]
+    fn what_is_given_twice_is_taken_once() {
+        let batch = |first: u64, count: u64| RecordBatch {
+            partition: PartitionId(0),
+            first: Offset(first),
+            appended_at: EventTime::from_micros(0),
+            headers: Headers::from_pairs(std::iter::empty()),
+            records: (first..first + count)
+                .map(|offset| Record {
+                    offset: Offset(offset),
+                    key: Default::default(),
+                    value: Default::default(),
+                })
+                .collect(),
+        };
+        let taken = |first, count, next| {
+            let rest = rest(batch(first, count), Offset(next))?;
+            assert_eq!(rest.first, rest.records[0].offset);
+            Some((rest.first.0, rest.records.len()))
+        };
+        assert_eq!(taken(10, 5, 10), Some((10, 5)));
+        assert_eq!(taken(12, 5, 10), Some((12, 5)));
+        assert_eq!(taken(8, 5, 10), Some((10, 3)));
+        assert_eq!(taken(5, 5, 10), None);
+        assert_eq!(taken(0, 5, 10), None);
+    }
 }

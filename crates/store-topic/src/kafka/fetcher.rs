@@ -200,11 +200,11 @@ pub(super) fn run(consumer: &Client, topic: &str) {
 
 /// One round: what has come, up to the bytes wanted, and the changes of the assignment behind it.
 fn round(consumer: &Client, topic: &str, handover: &Handover, batches: &mut Batches) -> Result<()> {
-    let seeks = handover.assignment.seeks();
+    let placements = handover.assignment.placements();
     let gathered = gather(consumer, topic, handover, batches);
     let records = handover
         .assignment
-        .admit(consumer, batches.take(), &seeks)?;
+        .admit(consumer, batches.take(), &placements)?;
     if !records.is_empty() {
         handover.hand(Handed::Records(records));
     }
@@ -257,7 +257,7 @@ fn wait_for_room(consumer: &Client, handover: &Handover, batches: &mut Batches) 
         let Ok(assigned) = consumer.assignment() else {
             continue;
         };
-        let seeks = handover.assignment.seeks();
+        let placements = handover.assignment.placements();
         let paused = consumer.pause(&assigned);
         while let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
             push(batches, &message);
@@ -266,7 +266,7 @@ fn wait_for_room(consumer: &Client, handover: &Handover, batches: &mut Batches) 
         if let Err(error) = paused.and(resumed) {
             debug!(%error, "paused partitions");
         }
-        match handover.assignment.admit(consumer, batches.take(), &seeks) {
+        match handover.assignment.admit(consumer, batches.take(), &placements) {
             Ok(records) if records.is_empty() => {}
             Ok(records) => handover.hand(Handed::Records(records)),
             Err(error) => handover.hand(Handed::Failed(error)),

@@ -11,6 +11,7 @@ mod pages;
 mod routes;
 mod serve;
 
+pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use pages::{ITEMS_MAX, Paging, token};
 pub use routes::{Operation, Routes};

@@ -185,7 +185,9 @@ impl Stage {
     async fn remove(&self, group: &FeatureGroup) {
         let registry = &self.client.registry;
         eventually(RECOVERY_MAX, || async {
-            let deleted = registry.delete_feature_group(group.id()).await;
+            let deleted = registry
+                .delete_feature_group(group.id(), Duration::ZERO)
+                .await;
             // It is going already when the answer to an earlier attempt was lost.
             matches!(
                 deleted,

@@ -16,8 +16,8 @@ mod server;
 use std::path::Path;
 use std::sync::Arc;
 
-use axum::Router;
 use twinfold_client::{Error, Platform, Result};
+use twinfold_http_kit::Router;
 use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
 

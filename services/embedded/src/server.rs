@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tracing::info;
 use twinfold_api::http::{self, HttpLimits};
 use twinfold_client::{Error, Platform, Result};
+use twinfold_http_kit::Router;
 use twinfold_service_kit::{TaskError, TaskGroup};
 
 /// Answers requests until it is stopped. The platform is not its own: whoever opened it closes it after.

@@ -129,7 +129,9 @@ impl RemoteRegistry {
         Ok(known)
     }
 
-    fn known_schemas(&self) -> MutexGuard<'_, HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>> {
+    fn known_schemas(
+        &self,
+    ) -> MutexGuard<'_, HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>> {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -312,12 +312,14 @@ pub async fn dataset_versions_are_given_once(place: &dyn Place) {
 
 pub async fn what_is_referred_to_is_there_and_stays(place: &dyn Place) {
     let store = place.open().await;
-    let reserved = store.reserve_dataset(&project(), "fares", Some(1)).await;
+    let reserved = store
+        .reserve_dataset(&project(), "fares", Some(1), LATER)
+        .await;
     reserved.expect("free");
     let refer = async || {
         (
             store.create_view(&view("default", 1), NOW).await,
-            store.put_dataset(&dataset(1)).await,
+            store.put_dataset(&dataset(1), NOW).await,
         )
     };
     let refused = refer().await;

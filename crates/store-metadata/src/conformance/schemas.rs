@@ -14,7 +14,8 @@ async fn register(store: &Store, subject: &str, text: &str) -> SchemaVersion {
     let known = store.versions(VersionsOf::Subject(subject)).await;
     let known = known.expect("readable");
     let newest = known.last().map_or(0, |version| version.version);
-    let registered = store.register_version(subject, &schema(text), newest);
+    let schema = schema(text);
+    let registered = store.register_version(subject, &schema, newest);
     registered.await.expect("nobody else registers")
 }
 

@@ -266,7 +266,10 @@ fn wait_for_room(consumer: &Client, handover: &Handover, batches: &mut Batches) 
         if let Err(error) = paused.and(resumed) {
             debug!(%error, "paused partitions");
         }
-        match handover.assignment.admit(consumer, batches.take(), &placements) {
+        match handover
+            .assignment
+            .admit(consumer, batches.take(), &placements)
+        {
             Ok(records) if records.is_empty() => {}
             Ok(records) => handover.hand(Handed::Records(records)),
             Err(error) => handover.hand(Handed::Failed(error)),

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DatasetSpecBody, FeatureGroupBody, FeatureGroupIdBody, QueryBody, StateBody};
+use super::{DatasetSpecBody, FeatureGroupBody, QueryBody, StateBody};
 
 /// Some of a list, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

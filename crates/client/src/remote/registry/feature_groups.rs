@@ -55,7 +55,7 @@ impl FeatureGroups for RemoteRegistry {
 
     async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<WriterSchema>> {
         let bodies: Vec<SchemaBody> = self.registry.get(&path::group(id, "schemas")).await?;
-        bodies.into_iter().map(writer_schema).collect()
+        Ok(bodies.into_iter().map(writer_schema).collect())
     }
 }
 

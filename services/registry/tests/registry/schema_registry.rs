@@ -129,7 +129,7 @@ async fn with_two_versions() -> Server {
 }
 
 #[tokio::test]
-async fn a_schema_is_registered_once_and_found_by_all_its_names() {
+async fn a_schema_is_registered_once_for_all_subjects() {
     let server = with_two_versions().await;
     let again = server
         .post("/subjects/rides-value/versions", &ride(&[]))
@@ -170,6 +170,15 @@ async fn a_schema_is_registered_once_and_found_by_all_its_names() {
         let path = format!("/subjects/rides-value/versions/{newest}");
         assert_eq!(server.get(&path).await["id"], 2);
     }
+}
+
+#[tokio::test]
+async fn a_schema_is_found_by_all_its_names() {
+    let server = with_two_versions().await;
+    server
+        .post("/subjects/other%2Fvalue/versions", &ride(&[]))
+        .await;
+    let first = server.get("/subjects/rides-value/versions/1").await;
     let by_id = server.get("/schemas/ids/1?fetchMaxId=true").await;
     assert_eq!(
         (&by_id["schema"], &by_id["maxId"]),

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use twinfold_model::{
     Error, Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, ResourceState, Ttl,
@@ -8,7 +7,7 @@ use twinfold_model::{
 
 use super::ValueBody;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureGroupIdBody {
     pub project: String,
@@ -16,7 +15,7 @@ pub struct FeatureGroupIdBody {
     pub version: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureBody {
     pub name: String,
@@ -35,7 +34,7 @@ pub struct FeatureBody {
     pub description: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureGroupBody {
     pub project: String,
@@ -56,7 +55,7 @@ pub struct FeatureGroupBody {
 }
 
 /// Where a resource stands: `{"state": "failed", "reason": "…"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StateBody {
     Creating,

@@ -1,4 +1,3 @@
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{CompareOp, Filter};
 
@@ -7,7 +6,7 @@ use super::ValueBody;
 /// Filters nested deeper than this are refused: JSON readers give up at 128 levels.
 pub const FILTER_DEPTH_MAX: usize = 32;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CompareOpBody {
     Equal,
@@ -18,7 +17,7 @@ pub enum CompareOpBody {
     GreaterOrEqual,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FilterBody {
     Compare {

@@ -1,18 +1,17 @@
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{Offset, PartitionId, Positions};
 
 use super::FeatureGroupIdBody;
 
 /// Per partition, the first offset that is not included.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PositionsBody(pub BTreeMap<u32, u64>);
 
 /// Proof that rows are in the topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
     pub group: FeatureGroupIdBody,
@@ -26,7 +25,7 @@ pub struct ReceiptBody {
 }
 
 /// What to wait for, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaitBody {
     pub receipt: ReceiptBody,
@@ -36,7 +35,7 @@ pub struct WaitBody {
 }
 
 /// How far a group's rows have come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProgressBody {
     pub topic: PositionsBody,

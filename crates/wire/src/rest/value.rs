@@ -1,15 +1,14 @@
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::Value;
 
 use super::scalar::{Decimal, Exact, Hex};
 
 /// A value with the type it has: `null`, or an object of one field such as `{"bigint": "42"}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ValueBody(Option<Tagged>);
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Tagged {
     Boolean(bool),

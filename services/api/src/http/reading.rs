@@ -1,52 +1,30 @@
-use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use schemars::JsonSchema;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::{ReadRequest, Spine};
+use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
-use twinfold_http_kit::{Failure, Operation, Routes};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
 use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, without_request};
 use twinfold_wire::rest::{CommitBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
-use super::{Answer, Api, GroupPath, group_id, group_path};
+use super::{Answer, Api, GroupPath, below, group_id, group_path};
 
 /// Commits that are listed unless it is said otherwise.
 const COMMITS: usize = 100;
 
-pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
-    routes
-        .post(
-            "/reads",
-            read,
-            Operation::new("Rows of a query over histories; a spine is the body instead")
-                .asks::<ReadBody>()
-                .answers_rows(),
-        )
-        .get(
-            &group_path("/online"),
-            read_online,
-            Operation::new("The newest row of each key").answers_rows(),
-        )
-        .get(
-            &group_path("/changes"),
-            read_changes,
-            Operation::new("What a history gained between two commits")
-                .query::<Span>()
-                .answers_rows(),
-        )
-        .get(
-            &group_path("/commits"),
-            commits,
-            Operation::new("The newest commits of a history")
-                .query::<Listing>()
-                .answers::<Vec<CommitBody>>(),
-        )
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route(&below("/reads"), post(read))
+        .route(&group_path("/online"), get(read_online))
+        .route(&group_path("/changes"), get(read_changes))
+        .route(&group_path("/commits"), get(commits))
 }
 
 /// A body of rows is a spine, with the request in its schema's metadata; any other is the request.
@@ -88,7 +66,7 @@ async fn read_online(State(api): State<Api>, path: GroupPath) -> Result<Response
 }
 
 /// Each end is a commit or a time.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Span {
     from_commit: Option<u64>,
@@ -119,7 +97,7 @@ async fn read_changes(
     answer(api.platform.read_changes(&id, from, to).await?).await
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     limit: Option<usize>,

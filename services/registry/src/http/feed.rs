@@ -1,24 +1,20 @@
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use schemars::JsonSchema;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_http_kit::extract::Query;
-use twinfold_http_kit::{Operation, Routes};
 use twinfold_wire::rest::NewestChangeBody;
 
 use super::WAIT_MS_MAX;
 use crate::Registry;
 
-pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
-    let newest_change = Operation::new("The newest change, once it is another than a known one")
-        .query::<Wait>()
-        .answers::<NewestChangeBody>();
-    routes.get("/changes/newest", newest, newest_change)
+pub(super) fn routes() -> Router<Registry> {
+    Router::new().route("/changes/newest", get(newest))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wait {
     /// Answers when there is a newer change than this. Another registry may be a moment behind.

@@ -12,74 +12,47 @@ mod quarantine;
 mod schemas;
 mod training_datasets;
 
-use axum::http::Uri;
-use axum::response::Response;
-use axum::routing::get;
 use axum::{Json, Router, middleware};
-use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 use twinfold_http_kit::extract::Path;
-use twinfold_http_kit::{Failure, Paging, Routes, no_such_method, no_such_route};
+use twinfold_http_kit::{Failure, Paging, no_such_method, no_such_route};
 use twinfold_model::{FeatureGroupId, ProjectName};
 use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::PageBody;
 
 use crate::{Error, Registry};
 
-const TITLE: &str = "Twinfold registry";
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-/// Every route, ours below `/v1` and those of a schema registry at the root, and the document that describes
-/// ours.
+/// Every route: ours below `/v1`, those of a schema registry at the root.
 pub fn router(registry: Registry) -> Router {
-    let routes = routes();
-    let document = Json(routes.document(TITLE));
-    let keys = middleware::from_fn_with_state(registry.clone(), idempotency::once);
-    routes
-        .into_router()
-        .layer(keys)
-        .route("/openapi.json", get(move || async move { document }))
+    let resources = Router::new()
+        .merge(projects::routes())
+        .merge(feature_groups::routes())
+        .merge(feature_views::routes())
+        .merge(training_datasets::routes())
+        .merge(quarantine::routes())
+        .merge(schemas::routes())
+        .merge(feed::routes())
+        .layer(middleware::from_fn_with_state(
+            registry.clone(),
+            idempotency::once,
+        ))
+        .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .with_state(registry.clone())
-        .merge(schema_registry(registry))
-        .fallback(no_such_route_of_two)
+        .with_state(registry.clone());
+    schema_registry(registry)
+        .nest("/v1", resources)
+        .fallback(confluent::no_such_route)
         .layer(middleware::from_fn(count_requests))
 }
 
 /// The routes of Confluent's schema registry alone, for who has routes of its own beside them.
 pub fn schema_registry(registry: Registry) -> Router {
     confluent::routes().with_state(registry)
-}
-
-/// Who lost the way below `/v1` asked us, who did elsewhere a schema registry.
-async fn no_such_route_of_two(uri: Uri) -> Response {
-    match uri.path().starts_with("/v1/") {
-        true => no_such_route(uri).await,
-        false => confluent::no_such_route(uri).await,
-    }
-}
-
-/// The OpenAPI document of our routes.
-pub fn document() -> Value {
-    routes().document(TITLE)
-}
-
-fn routes() -> Routes<Registry> {
-    let parts = [
-        projects::routes,
-        feature_groups::routes,
-        feature_views::routes,
-        training_datasets::routes,
-        quarantine::routes,
-        schemas::routes,
-        feed::routes,
-    ];
-    let none = Routes::below("/v1");
-    parts.into_iter().fold(none, |routes, add| add(routes))
 }
 
 impl From<Error> for Failure {
@@ -96,7 +69,7 @@ impl From<Error> for Failure {
 }
 
 /// Which definitions of a kind are wanted.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// Those of all projects when absent.

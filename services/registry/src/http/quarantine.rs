@@ -1,36 +1,21 @@
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use schemars::JsonSchema;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
-use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract, token};
+use twinfold_http_kit::{Failure, Paging, extract, token};
 use twinfold_model::{Error as ModelError, Offset, PartitionId, Position, QuarantinedRecord};
 use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
 
 use super::{Answer, VersionPath, group_id};
 use crate::Registry;
 
-pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+pub(super) fn routes() -> Router<Registry> {
     let of_group = "/feature-groups/{project}/{name}/{version}/quarantine";
-    routes
-        .post(
-            "/quarantine",
-            add,
-            Operation::new("Keep records that cannot be applied")
-                .asks::<Vec<QuarantinedRecordBody>>(),
-        )
-        .get(
-            of_group,
-            list,
-            Operation::new("Records of a feature group that were not replayed yet")
-                .query::<Listing>()
-                .answers::<PageBody<QuarantinedRecordBody>>(),
-        )
-        .post(
-            &format!("{of_group}/replayed"),
-            mark_replayed,
-            Operation::new("Say that records were replayed").asks::<Vec<PositionBody>>(),
-        )
+    Router::new()
+        .route("/quarantine", post(add))
+        .route(of_group, get(list))
+        .route(&format!("{of_group}/replayed"), post(mark_replayed))
 }
 
 async fn add(
@@ -43,7 +28,7 @@ async fn add(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// Begins behind this position.

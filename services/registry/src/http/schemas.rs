@@ -1,9 +1,8 @@
-use axum::Json;
 use axum::extract::State;
-use schemars::JsonSchema;
+use axum::routing::get;
+use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_http_kit::extract::{Path, Query};
-use twinfold_http_kit::{Operation, Routes};
 use twinfold_model::SchemaId;
 use twinfold_store_metadata::SchemaRecord;
 use twinfold_wire::rest::SchemaBody;
@@ -11,24 +10,14 @@ use twinfold_wire::rest::SchemaBody;
 use super::{Answer, VersionPath, group_id};
 use crate::Registry;
 
-pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
-    routes
-        .get(
-            "/schemas/{id}",
-            show,
-            Operation::new("The schema that a record names")
-                .query::<Rows>()
-                .answers::<SchemaBody>(),
-        )
-        .get(
-            "/feature-groups/{project}/{name}/{version}/schemas",
-            list,
-            Operation::new("The schemas that writers of a feature group have used")
-                .answers::<Vec<SchemaBody>>(),
-        )
+pub(super) fn routes() -> Router<Registry> {
+    Router::new().route("/schemas/{id}", get(show)).route(
+        "/feature-groups/{project}/{name}/{version}/schemas",
+        get(list),
+    )
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rows {
     /// The name of the topic and tables whose rows name the schema.

@@ -30,6 +30,9 @@ EXTENSION_STAMP := $(VENV)/.extension-of$(subst /,-,$(CURDIR))
 EXTENSION_SOURCES := $(shell find crates services sdk/src -type f \( -name '*.rs' -o -name '*.toml' -o -name '*.sql' \)) \
     Cargo.toml Cargo.lock rust-toolchain.toml .cargo/config.toml sdk/Cargo.toml sdk/pyproject.toml
 
+# As seen from `sdk`, whose rules hold for all of them.
+PYTHON_SOURCES := . ../integration-tests/servers ../benches
+
 GO_VERSION := 1.26.6
 SERVERS := kafka cassandra postgres s3 toxiproxy
 
@@ -149,7 +152,8 @@ check: setup ## formatting, lints, the rules of the project, types
 	cargo fmt --all --check
 	cargo xtask tidy
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	cd sdk && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+	cd sdk && $(VENV)/bin/ruff check --config pyproject.toml $(PYTHON_SOURCES)
+	cd sdk && $(VENV)/bin/ruff format --check --config pyproject.toml $(PYTHON_SOURCES)
 	cd sdk && $(VENV)/bin/mypy
 
 .PHONY: fuzz

@@ -7,9 +7,9 @@
     python -m servers run kafka cassandra postgres s3 toxiproxy -- command with arguments
 
 `start` returns when all of them answer, and prints as JSON how clients reach them; the same is in
-`F/servers.json`. `kafka=3` is a cluster of three. `restart` also starts again what was stopped, on the same
-ports and data. `run` keeps servers for as long as the command runs, and tells it of that file in the
-environment.
+`F/servers.json`. `kafka=3` is a cluster of three. `restart` also starts again what was stopped, on
+the same ports and data. `run` keeps servers for as long as the command runs, and tells it of that
+file in the environment.
 """
 
 import argparse

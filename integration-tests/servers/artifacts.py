@@ -1,4 +1,4 @@
-"""What the servers are made of: fetched once, into a cache folder, with the ordinary package clients."""
+"""What the servers are made of: fetched once into a cache folder by the usual package clients."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ STAMP = ".made-of"
 
 
 def _made_once(name, recipe, make) -> Path:
-    """A folder that `make` filled after the recipe that is wanted now; moved into place when whole."""
+    """A folder that `make` filled after the recipe wanted now; moved into place when whole."""
     folder = cache() / name
     stamp = folder / STAMP
     if stamp.exists() and stamp.read_text() == recipe:

@@ -1,4 +1,4 @@
-"""Apache Cassandra, which speaks the CQL of ScyllaDB. Nothing may rely on what only one of them has."""
+"""Apache Cassandra, which speaks the CQL of ScyllaDB. Nothing may rely on what only one has."""
 
 import json
 from pathlib import Path
@@ -7,18 +7,34 @@ from . import artifacts
 from .process import Spec, free_port
 
 # What the server's own start script opens to it of Java 17's modules.
-EXPORTS = """
-    java.base/jdk.internal.misc java.management.rmi/com.sun.jmx.remote.internal.rmi
-    java.rmi/sun.rmi.registry java.rmi/sun.rmi.server java.sql/java.sql java.base/java.lang.ref
-    jdk.unsupported/sun.misc jdk.compiler/com.sun.tools.javac.file jdk.attach/sun.tools.attach
-""".split()
-OPENS = """
-    java.base/java.lang.module java.base/jdk.internal.loader java.base/jdk.internal.ref
-    java.base/jdk.internal.reflect java.base/jdk.internal.math java.base/jdk.internal.module
-    java.base/jdk.internal.util.jar java.base/sun.nio.ch java.base/java.io java.base/java.lang.reflect
-    java.base/java.lang java.base/java.util java.base/java.nio
-    jdk.management/com.sun.management.internal jdk.compiler/com.sun.tools.javac
-""".split()
+EXPORTS = [
+    "java.base/java.lang.ref",
+    "java.base/jdk.internal.misc",
+    "java.management.rmi/com.sun.jmx.remote.internal.rmi",
+    "java.rmi/sun.rmi.registry",
+    "java.rmi/sun.rmi.server",
+    "java.sql/java.sql",
+    "jdk.attach/sun.tools.attach",
+    "jdk.compiler/com.sun.tools.javac.file",
+    "jdk.unsupported/sun.misc",
+]
+OPENS = [
+    "java.base/java.io",
+    "java.base/java.lang",
+    "java.base/java.lang.module",
+    "java.base/java.lang.reflect",
+    "java.base/java.nio",
+    "java.base/java.util",
+    "java.base/jdk.internal.loader",
+    "java.base/jdk.internal.math",
+    "java.base/jdk.internal.module",
+    "java.base/jdk.internal.ref",
+    "java.base/jdk.internal.reflect",
+    "java.base/jdk.internal.util.jar",
+    "java.base/sun.nio.ch",
+    "jdk.compiler/com.sun.tools.javac",
+    "jdk.management/com.sun.management.internal",
+]
 LOGGING = """\
 <configuration>
   <appender name="out" class="ch.qos.logback.core.ConsoleAppender">

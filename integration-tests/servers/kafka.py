@@ -1,7 +1,7 @@
 """Apache Kafka in KRaft mode: each node is broker and controller.
 
-Clients go where a broker says that it is. So each has a second listener that says the address of a proxy: who
-wants one puts it there, between the two ports of `proxied`.
+Clients go where a broker says that it is. So each has a second listener that says the address of a
+proxy: who wants one puts it there, between the two ports of `proxied`.
 """
 
 import subprocess
@@ -58,8 +58,8 @@ def _node(folder, jars, node, ports):
         "-cp",
         f"{jars}/*",
     ]
-    small = java + ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
-    subprocess.run(small, check=True, stdout=subprocess.DEVNULL)
+    tool = [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]
+    subprocess.run(tool, check=True, stdout=subprocess.DEVNULL)
     return Spec(
         name=folder.name,
         command=[java[0], "-Xms128m", "-Xmx512m", *java[1:], "kafka.Kafka", str(properties)],

@@ -27,9 +27,11 @@ def prepare(folder: Path) -> tuple[list[Spec], dict[str, str]]:
         os.chown(data, account.pw_uid, account.pw_gid)
         for parent in (folder, *folder.parents):
             # A temporary folder is closed to others; that user has to get to its own.
-            parent.chmod(parent.stat().st_mode | 0o011) if parent.stat().st_uid == 0 else None
-    initdb = [programs / "initdb", "--pgdata", data, "--username", USER, "--auth", "trust", "--no-sync"]
-    subprocess.run(as_user + initdb, check=True, stdout=subprocess.DEVNULL)
+            if parent.stat().st_uid == 0:
+                parent.chmod(parent.stat().st_mode | 0o011)
+    initdb = [*as_user, programs / "initdb", "--pgdata", data, "--username", USER]
+    initdb += ["--auth", "trust", "--no-sync"]
+    subprocess.run(initdb, check=True, stdout=subprocess.DEVNULL)
     port = free_port()
     options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": ""}
     command = [*as_user, programs / "postgres", "-D", data]

@@ -1,5 +1,6 @@
 """A server as a process: started, waited for, stopped by its id."""
 
+import contextlib
 import os
 import random
 import signal
@@ -40,8 +41,8 @@ class Spec:
 def free_port() -> int:
     """A port of loopback that nobody listens on now.
 
-    None of those that the system gives to clients: one of them could have it when a server that was stopped
-    wants it back, and a client that looks for a server there could even find itself.
+    None of those that the system gives to clients: one of them could have it when a server that was
+    stopped wants it back, and a client that looks for a server there could even find itself.
     """
     first_client_port = int(CLIENT_PORTS.read_text().split()[0])
     candidates = range(PORT_MIN, max(first_client_port, PORT_MIN + 1))
@@ -100,12 +101,12 @@ def wait_until_ready(spec: Spec, pid: int) -> None:
 
 
 def stop(spec: Spec, pid: int, kill: bool) -> None:
-    """Asks a process to end, and kills it and its children when it does not; with `kill` at once."""
+    """Asks a process to end, and kills it and its children if it does not; with `kill` at once."""
     if not kill:
         _signal(pid, spec.stop_signal)
         if _has_ended([pid]):
             return
-    # All at once, as when the machine fails: children that outlive a server stand in the way of the next.
+    # All at once, as when the machine fails: what outlives a server stands in the way of the next.
     family = [pid, *_descendants(pid)]
     for member in family:
         _signal(member, signal.SIGKILL)
@@ -114,10 +115,8 @@ def stop(spec: Spec, pid: int, kill: bool) -> None:
 
 
 def _signal(pid, what):
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, what)
-    except ProcessLookupError:
-        pass
 
 
 def _has_ended(pids):
@@ -143,11 +142,9 @@ def _descendants(pid):
 
 
 def is_running(pid: int) -> bool:
-    try:
-        # A child of ours that has ended stays as a zombie until it is asked for.
+    # A child of ours that has ended stays as a zombie until it is asked for.
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     stat = _stat(pid)
     return stat is not None and stat[0] != "Z"
 

@@ -91,6 +91,15 @@ impl Deployment {
         self.running.platform.as_ref()
     }
 
+    /// The platform for what goes on beside the story, also while that stops it. Behind a port the caller has
+    /// a connection of its own, which does not end with that of the story.
+    pub async fn another_caller(&self) -> Arc<dyn Platform> {
+        match &self.running.behind {
+            Behind::Nothing => Arc::clone(&self.running.platform),
+            Behind::Served(_) | Behind::Processes(_) => connect(self.platform().url()).await,
+        }
+    }
+
     /// Where the platform answers, when it is behind a port.
     pub fn address(&self) -> Option<SocketAddr> {
         match &self.running.behind {

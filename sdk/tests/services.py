@@ -12,6 +12,7 @@ import subprocess
 import time
 import urllib.request
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -21,6 +22,9 @@ BINARY = TARGET / "debug" / "twinfold"
 START_S = 60
 END_S = 60
 CREATE_MS = 30_000
+
+# Where a platform over a folder can be.
+WAYS = ["embedded", "remote"]
 
 
 class Server:
@@ -51,6 +55,19 @@ class Server:
         return self.process.returncode
 
 
+@contextmanager
+def address_of(folder, way):
+    """What to connect to for the platform of a folder: itself, or the URL of one that serves it."""
+    if way == "embedded":
+        yield folder
+        return
+    server = Server(folder)
+    try:
+        yield server.url
+    finally:
+        assert server.stop() == 0
+
+
 class Service:
     """One service of ours, with settings such as `HTTP__ADDRESS`."""
 
@@ -59,7 +76,9 @@ class Service:
         assert self.binary.exists(), f"{name}: `cargo build --workspace --bins` makes it"
         settings |= {"PROCESS__ADMIN_ADDRESS": free_address(), "PROCESS__LOG_FILTER": "warn"}
         variables = {f"TWINFOLD__{key}": value for key, value in settings.items()}
-        self.environment = os.environ | variables
+        # Settings of the platform in this process are none of a service.
+        others = {k: v for k, v in os.environ.items() if not k.startswith("TWINFOLD__")}
+        self.environment = others | variables
         self.process = subprocess.Popen([self.binary], env=self.environment)
         eventually(self._is_ready, within_s=START_S)
 

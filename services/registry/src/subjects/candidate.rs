@@ -26,6 +26,7 @@ impl Candidate {
             guid: guid(&text, metadata.as_deref().unwrap_or_default()),
             avro_json: avro_json.to_owned(),
             metadata,
+            registration: None,
         };
         Ok(Self { schema, new })
     }
@@ -38,6 +39,7 @@ pub(crate) fn own_schema(avro_json: String) -> NewSchema {
         guid: guid(&avro::canonical(&json), ""),
         avro_json,
         metadata: None,
+        registration: None,
     }
 }
 

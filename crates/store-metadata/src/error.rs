@@ -32,6 +32,20 @@ pub enum Error {
         found: u32,
         wanted: u32,
     },
+    #[error("schema {id} was registered elsewhere under subject `{found}`, wanted `{wanted}`")]
+    OtherSubject {
+        id: u32,
+        found: String,
+        wanted: String,
+    },
+    /// The texts are cut.
+    #[error("schema {id} is `{given}` elsewhere, and schema {known_id} is `{known}` here")]
+    SchemaIdTaken {
+        id: u32,
+        given: String,
+        known_id: u32,
+        known: String,
+    },
     #[error("feature group `{name}` is {found}, wanted {wanted}")]
     WrongState {
         name: String,
@@ -76,6 +90,8 @@ impl Error {
             | Self::StaleRevision { .. }
             | Self::StaleFeed { .. }
             | Self::StaleVersion { .. }
+            | Self::OtherSubject { .. }
+            | Self::SchemaIdTaken { .. }
             | Self::WrongState { .. }
             | Self::NewerFormat { .. }
             | Self::Corrupt { .. }

@@ -79,6 +79,27 @@ pub struct NewSchema {
     pub avro_json: String,
     /// What its producers say about it, as JSON.
     pub metadata: Option<String>,
+    /// Who gives the ids: a registry elsewhere, which has given this one, or the store when `None`.
+    pub registration: Option<Registration>,
+}
+
+/// A schema's place in a registry elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub subject: String,
+    pub id: SchemaId,
+}
+
+/// As it is known already.
+impl From<SchemaRecord> for NewSchema {
+    fn from(schema: SchemaRecord) -> Self {
+        Self {
+            guid: schema.guid,
+            avro_json: schema.avro_json,
+            metadata: schema.metadata,
+            registration: None,
+        }
+    }
 }
 
 /// A schema with its id, which no other schema ever has. The text is that of its first registration.
@@ -134,6 +155,10 @@ pub struct SubjectSettings {
 /// Feature groups.
 #[async_trait]
 pub trait FeatureGroups: Send + Sync {
+    /// What topic and tables of a group will be called if it is created before any other of this id. One that
+    /// is there: [`Error::AlreadyExists`].
+    async fn next_resource(&self, id: &FeatureGroupId) -> Result<String>;
+
     /// Stores a group in state `Creating` and registers its schema under the value subject of its topic,
     /// in one transaction. The same id again: [`Error::AlreadyExists`], also when two callers race.
     async fn create_group(
@@ -183,7 +208,9 @@ pub trait FeatureGroups: Send + Sync {
 /// Schemas, which are the same for all, and the subjects under which they are registered.
 ///
 /// A schema has one id for ever, also when no subject has it any more: then nobody finds it, until it is
-/// registered again.
+/// registered again. A schema that comes with an id has that one: [`Error::SchemaIdTaken`] when the id is
+/// another schema's, or the schema has another id. Registered elsewhere under another subject than the one it
+/// is to stand under here: [`Error::OtherSubject`].
 #[async_trait]
 pub trait Schemas: Send + Sync {
     async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>>;

@@ -29,6 +29,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0002_control_plane.sql"),
         postgres: include_str!("../migrations/postgres/0002_control_plane.sql"),
     },
+    Step {
+        version: 3,
+        name: "given schema ids",
+        sqlite: include_str!("../migrations/sqlite/0003_given_schema_ids.sql"),
+        postgres: include_str!("../migrations/postgres/0003_given_schema_ids.sql"),
+    },
 ];
 
 /// The history in the statements of one database, which `statements` picks.

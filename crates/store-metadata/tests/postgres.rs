@@ -101,6 +101,7 @@ async fn create(store: &Store, name: &str) -> Result<GroupRecord> {
         guid: "schema".to_owned(),
         avro_json: "schema".to_owned(),
         metadata: None,
+        registration: None,
     };
     store.create_group(&group, &schema, NOW).await
 }

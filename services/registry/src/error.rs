@@ -7,6 +7,7 @@ use twinfold_store_offline as offline;
 use twinfold_store_online as online;
 use twinfold_store_topic as topic;
 
+use crate::ForeignError;
 use crate::subjects::SchemaError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -65,6 +66,8 @@ pub enum Error {
     },
     #[error(transparent)]
     Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     #[error("no answer within {} s", timeout.as_secs_f64())]
     StepTimeout { timeout: Duration },
     #[error("metadata: {0}")]
@@ -88,6 +91,7 @@ impl Error {
             | Self::InUse { .. }
             | Self::Stale { .. } => false,
             Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
+            Self::Foreign(error) => error.retry(),
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
@@ -116,6 +120,7 @@ impl Error {
             | Self::Topic(_)
             | Self::Online(_)
             | Self::Offline(_) => Fault::Dependency,
+            Self::Foreign(error) => error.fault(),
         }
     }
 }

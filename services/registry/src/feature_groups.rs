@@ -5,12 +5,11 @@ use twinfold_model::{
     Error as ModelError, Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve,
 };
 use twinfold_store_metadata::{Error as MetadataError, GroupRecord, NewSchema};
-use twinfold_wire::record::avro_schema;
 use twinfold_wire::rest::FeatureGroupBody;
 
 use crate::difference::first_difference;
 use crate::revision::Expected;
-use crate::subjects::{own_schema, unreadable_as_rows};
+use crate::subjects::unreadable_as_rows;
 use crate::{Error, Registry, Result, suggestion};
 
 /// How often a change is tried again after someone else changed the same group first.
@@ -29,26 +28,18 @@ impl Registry {
     /// Stores the definition in state `Creating`; the loop makes its topic and tables.
     pub async fn create_feature_group(&self, group: FeatureGroup) -> Result<GroupRecord> {
         let group = as_stored(&group)?;
-        let created = self
-            .metadata()
-            .create_group(&group, &own_schema(avro_schema(&group)), self.now())
-            .await;
-        match created {
+        match self.store_new(&group).await {
             Ok(record) => {
                 self.changed().await;
                 Ok(record)
             }
-            Err(MetadataError::AlreadyExists { .. }) => match self.find_group(group.id()).await? {
+            Err(error @ Error::AlreadyExists { .. }) => match self.find_group(group.id()).await? {
                 Some(record) if record.state == ResourceState::Deleting => {
                     Err(being_deleted(group.id()))
                 }
-                _ => Err(Error::AlreadyExists {
-                    what: "feature group",
-                    name: group.id().to_string(),
-                    hint: String::new(),
-                }),
+                _ => Err(error),
             },
-            Err(other) => Err(other.into()),
+            Err(other) => Err(other),
         }
     }
 
@@ -130,7 +121,7 @@ impl Registry {
             }
             let group = as_stored(&evolve(&record.group, added.clone())?)?;
             self.require_readable(&record, &group).await?;
-            let schema = own_schema(avro_schema(&group));
+            let schema = self.schema_of(&group, &record.resource).await?;
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -152,8 +143,7 @@ impl Registry {
             spec.tags = tags.clone().unwrap_or(spec.tags);
             let group = FeatureGroup::new(spec)?;
             // The schema in use, not one made anew: its text may come from an earlier release.
-            let schema = self.registered_schema(record.schema).await?.avro_json;
-            let schema = own_schema(schema);
+            let schema: NewSchema = self.registered_schema(record.schema).await?.into();
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -259,6 +249,20 @@ impl Registry {
     pub(crate) async fn changed(&self) {
         self.announce().await;
         self.inner.work.notify_one();
+    }
+
+    async fn store_new(&self, group: &FeatureGroup) -> Result<GroupRecord> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let resource = self.metadata().next_resource(group.id()).await?;
+            let schema = self.schema_of(group, &resource).await?;
+            let metadata = self.metadata();
+            match metadata.create_group(group, &schema, self.now()).await {
+                // Another was created and removed meanwhile: now the topic has another name.
+                Err(MetadataError::OtherSubject { .. }) => {}
+                created => return Ok(created?),
+            }
+        }
+        Err(contended(group.id()))
     }
 
     /// `None` when someone else changed the group since `revision`.

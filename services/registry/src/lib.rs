@@ -12,6 +12,7 @@ mod difference;
 mod error;
 mod feature_groups;
 mod feature_views;
+mod foreign;
 pub mod http;
 mod local;
 mod metrics;
@@ -42,6 +43,7 @@ use twinfold_wire::rest::GroupRecordBody;
 pub use controller::Pass;
 pub use error::{Error, Result};
 pub use feature_groups::Deletion;
+pub use foreign::{ForeignConfig, ForeignError, ForeignRegistry};
 pub use local::LocalRegistry;
 pub use revision::{Expected, revision};
 
@@ -69,6 +71,8 @@ pub struct Config {
     pub resync_interval: Duration,
     /// How often the feed is asked what other processes have changed.
     pub feed_poll: Duration,
+    /// Keeps the schemas of feature groups and gives them their ids; the registry itself does when `None`.
+    pub foreign: Option<ForeignRegistry>,
 }
 
 impl Default for Config {
@@ -81,6 +85,7 @@ impl Default for Config {
             step_timeout: Duration::from_secs(60),
             resync_interval: Duration::from_secs(30),
             feed_poll: Duration::from_millis(250),
+            foreign: None,
         }
     }
 }

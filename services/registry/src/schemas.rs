@@ -1,10 +1,10 @@
 use std::collections::BTreeSet;
 
-use twinfold_model::{FeatureGroupId, SchemaId};
-use twinfold_store_metadata::{GroupRecord, SchemaRecord, VersionsOf};
-use twinfold_wire::record::value_subject;
+use twinfold_model::{FeatureGroup, FeatureGroupId, SchemaId};
+use twinfold_store_metadata::{GroupRecord, NewSchema, SchemaRecord, VersionsOf};
+use twinfold_wire::record::{avro_schema, value_subject};
 
-use crate::subjects::unreadable_as_rows;
+use crate::subjects::{own_schema, unreadable_as_rows};
 use crate::{Error, Registry, Result};
 
 impl Registry {
@@ -14,10 +14,27 @@ impl Registry {
         let subject = value_subject(resource);
         let versions = self.metadata().versions(VersionsOf::Schema(id)).await?;
         let mut versions = versions.into_iter();
-        let found = versions.find(|version| version.subject == subject);
-        found
-            .map(|version| version.schema)
-            .ok_or_else(|| unknown(id))
+        match versions.find(|version| version.subject == subject) {
+            Some(found) => Ok(found.schema),
+            None => self.learn_schema(id, resource).await,
+        }
+    }
+
+    /// The schema of a group's definition, as it is to be registered for the rows of the topic named
+    /// `resource`: with an id, if another registry gives the ids.
+    pub(crate) async fn schema_of(
+        &self,
+        group: &FeatureGroup,
+        resource: &str,
+    ) -> Result<NewSchema> {
+        let avro_json = avro_schema(group);
+        match self.foreign() {
+            None => Ok(own_schema(avro_json)),
+            Some(foreign) => {
+                let subject = value_subject(resource);
+                foreign.register_own(group, subject, &avro_json).await
+            }
+        }
     }
 
     /// Every schema that rows of a group may be written with, oldest first.
@@ -40,10 +57,10 @@ impl Registry {
     }
 }
 
-fn unknown(id: SchemaId) -> Error {
+pub(crate) fn unknown(id: SchemaId, hint: String) -> Error {
     Error::NotFound {
         what: "schema",
         name: id.0.to_string(),
-        hint: String::new(),
+        hint,
     }
 }

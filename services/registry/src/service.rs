@@ -12,7 +12,7 @@ use tracing::info;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
 use twinfold_service_kit::{SystemClock, TaskGroup};
 
-use crate::{Config, Registry, Stores, http};
+use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -23,6 +23,7 @@ pub struct RegistryConfig {
     topic: TopicConfig,
     online: StoreConfig,
     offline: StoreConfig,
+    schema_registry: ForeignConfig,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,6 +68,10 @@ impl Service for RegistryService {
     }
 
     async fn start(config: RegistryConfig, tasks: TaskGroup) -> Result<Self, Failure> {
+        let foreign = match config.schema_registry.url.is_empty() {
+            true => None,
+            false => Some(ForeignRegistry::new(config.schema_registry)?),
+        };
         let listener = TcpListener::bind(config.http.address).await?;
         let stores = Stores {
             metadata: twinfold_store_metadata::open(&config.metadata.url).await?,
@@ -78,6 +83,7 @@ impl Service for RegistryService {
         let registry_config = Config {
             topic_retention: Some(retention),
             feed_poll: Duration::from_millis(config.metadata.feed_poll_ms.get()),
+            foreign,
             ..Config::default()
         };
         let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId,
     FeatureGroupSpec, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
-    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, Selection,
-    TrainingDataset, evolve,
+    PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, SchemaId,
+    Selection, TrainingDataset, evolve,
 };
 use twinfold_wire::record::value_subject;
 
 use crate::{
-    Change, GroupRecord, MetadataStore, NewSchema, Reservation, SchemaVersion, VersionsOf,
+    Change, GroupRecord, MetadataStore, NewSchema, Registration, Reservation, SchemaVersion,
+    VersionsOf,
 };
 
 pub const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
@@ -49,6 +50,19 @@ pub fn schema(text: &str) -> NewSchema {
         guid: text.to_owned(),
         avro_json: text.to_owned(),
         metadata: None,
+        registration: None,
+    }
+}
+
+/// The same with the id that it has elsewhere.
+pub fn registered(text: &str, subject: &str, id: u32) -> NewSchema {
+    let registration = Registration {
+        subject: subject.to_owned(),
+        id: SchemaId(id),
+    };
+    NewSchema {
+        registration: Some(registration),
+        ..schema(text)
     }
 }
 

@@ -41,6 +41,8 @@ macro_rules! metadata_conformance {
             the_definition_of_a_revision_is_replaced_once,
             a_groups_schemas_are_versions_of_its_subject,
             a_schema_has_one_id_whoever_registers_it,
+            a_schema_may_bring_its_id,
+            an_id_stands_for_one_schema,
             a_version_is_registered_once_among_racers,
             a_deleted_version_is_hidden_and_its_number_not_given_again,
             subjects_are_listed_by_name,

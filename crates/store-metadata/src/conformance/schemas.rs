@@ -2,9 +2,11 @@
 
 use futures::future::join_all;
 use twinfold_model::{ResourceState, SchemaId};
-use twinfold_wire::record::key_subject;
+use twinfold_wire::record::{key_subject, value_subject};
 
-use super::fixtures::{Store, activate, create, remove, schema, subject, texts, with_feature};
+use super::fixtures::{
+    NOW, Store, activate, create, group, registered, remove, schema, subject, texts, with_feature,
+};
 use super::{Place, RACERS};
 use crate::{
     Error, NewSchema, SchemaOrigin, SchemaVersion, SubjectRecord, SubjectSettings, VersionsOf,
@@ -109,6 +111,70 @@ pub async fn a_schema_has_one_id_whoever_registers_it(place: &dyn Place) {
     assert_eq!(places, [(subject("a").as_str(), 1), ("rides-value", 1)]);
     let all = store.versions(VersionsOf::All).await.expect("readable");
     assert_eq!(all.len(), 3);
+}
+
+pub async fn a_schema_may_bring_its_id(place: &dyn Place) {
+    let store = place.open().await;
+    let id = group("a").id().clone();
+    let resource = store.next_resource(&id).await.expect("not there yet");
+    assert_eq!(value_subject(&resource), subject("a"));
+    let elsewhere = registered("schema", &subject("b"), 700);
+    let refused = store.create_group(&group("a"), &elsewhere, NOW).await;
+    assert!(
+        matches!(refused, Err(Error::OtherSubject { id: 700, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.groups(None).await.expect("readable"), []);
+
+    let own = registered("schema", &subject("a"), 700);
+    let created = store.create_group(&group("a"), &own, NOW).await;
+    let created = created.expect("new");
+    assert_eq!(
+        (created.schema, created.resource.as_str()),
+        (SchemaId(700), resource.as_str())
+    );
+    let taken = store.next_resource(&id).await;
+    assert!(
+        matches!(taken, Err(Error::AlreadyExists { .. })),
+        "{taken:?}"
+    );
+    let older = registered("older", &subject("a"), 5);
+    let older = store.register_version(&subject("a"), &older, 1).await;
+    assert_eq!(older.expect("after the first").schema.id, SchemaId(5));
+    let ours = register(&store, "rides-value", "ours").await;
+    assert_eq!(ours.schema.id, SchemaId(701), "an id is never given twice");
+
+    let record = store.group(&id).await.expect("readable").expect("there");
+    let known = store.schema(created.schema).await.expect("readable");
+    let known: NewSchema = known.expect("there").into();
+    let again = store.update_group(&record.group, &known, record.revision);
+    let again = again.await;
+    assert_eq!(again.expect("current").schema, created.schema);
+    let record = store.group(&id).await.expect("readable").expect("there");
+    remove(&store, &record).await;
+    let next = store.next_resource(&id).await.expect("gone");
+    assert_eq!(next, id.resource_name(2));
+}
+
+pub async fn an_id_stands_for_one_schema(place: &dyn Place) {
+    let store = place.open().await;
+    let ours = register(&store, "rides-value", "ours").await;
+    let id = ours.schema.id;
+    for (given, text) in [(id.0, "theirs"), (700, "ours")] {
+        let given = registered(text, "rides-value", given);
+        let refused = store.register_version("rides-value", &given, 1).await;
+        let Err(error @ Error::SchemaIdTaken { .. }) = &refused else {
+            panic!("{refused:?}");
+        };
+        let message = error.to_string();
+        for part in [text, "ours", &id.0.to_string()] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+    let same = registered("ours", "rides-value", id.0);
+    let same = store.register_version("rides-value", &same, 1).await;
+    assert_eq!(same.expect("the same id"), ours);
+    assert_eq!(texts(&store, "rides-value").await, ["ours"]);
 }
 
 pub async fn a_version_is_registered_once_among_racers(place: &dyn Place) {
@@ -234,6 +300,7 @@ pub async fn a_schema_text_may_be_long(place: &dyn Place) {
         guid: "long".to_owned(),
         avro_json: noise.map(|number| format!("{number:x}")).collect(),
         metadata: None,
+        registration: None,
     };
     let first = store
         .update_group(&record.group, &long, record.revision)

@@ -24,6 +24,26 @@ macro_rules! select_groups {
 
 #[async_trait]
 impl FeatureGroups for Store {
+    async fn next_resource(&self, id: &FeatureGroupId) -> Result<String> {
+        let row = sqlx::query(
+            "SELECT
+                 (SELECT lives FROM feature_group_lives
+                  WHERE project = $1 AND name = $2 AND version = $3) AS lives,
+                 (SELECT id FROM feature_groups
+                  WHERE project = $1 AND name = $2 AND version = $3) AS existing",
+        )
+        .bind(id.project.as_str())
+        .bind(id.name.as_str())
+        .bind(i64::from(id.version))
+        .fetch_one(&mut *self.read().await?)
+        .await?;
+        if row.try_get::<Option<i64>, _>("existing")?.is_some() {
+            return Err(already_exists(id));
+        }
+        let lives = row.try_get::<Option<i64>, _>("lives")?.unwrap_or(0);
+        Ok(id.resource_name(number("lives of a feature group", lives + 1)?))
+    }
+
     async fn create_group(
         &self,
         group: &FeatureGroup,
@@ -33,10 +53,7 @@ impl FeatureGroups for Store {
         let id = group.id();
         let mut transaction = self.write().await?;
         if find(&mut transaction, id).await?.is_some() {
-            return Err(Error::AlreadyExists {
-                what: WHAT,
-                name: id.to_string(),
-            });
+            return Err(already_exists(id));
         }
         let resource = id.resource_name(begin_life(&mut transaction, id).await?);
         let schema = schemas::register_own(&mut transaction, &resource, schema).await?;
@@ -255,6 +272,13 @@ async fn find(connection: &mut Connection, id: &FeatureGroupId) -> Result<Option
 
 async fn get(connection: &mut Connection, id: &FeatureGroupId) -> Result<StoredGroup> {
     find(connection, id).await?.ok_or_else(|| not_found(id))
+}
+
+fn already_exists(id: &FeatureGroupId) -> Error {
+    Error::AlreadyExists {
+        what: WHAT,
+        name: id.to_string(),
+    }
 }
 
 fn not_found(id: &FeatureGroupId) -> Error {

@@ -55,9 +55,7 @@ impl Schemas for Store {
     }
 
     async fn newest_schema(&self) -> Result<SchemaId> {
-        let newest: i64 = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM schemas")
-            .fetch_one(&mut *self.read().await?)
-            .await?;
+        let newest = newest(&mut *self.read().await?).await?;
         Ok(SchemaId(number("schema", newest)?))
     }
 
@@ -218,6 +216,7 @@ async fn append(
     origin: SchemaOrigin,
     known: &[SchemaVersion],
 ) -> Result<SchemaVersion> {
+    schema.require_subject(subject)?;
     let schema = intern(transaction, schema).await?;
     let same = known
         .iter()
@@ -249,31 +248,43 @@ async fn append(
     })
 }
 
-/// The schema with this guid, which gets an id when it is new.
+/// The schema with this guid, which gets an id when it is new and does not bring one.
 async fn intern(transaction: &mut Connection, new: &NewSchema) -> Result<SchemaRecord> {
+    let given = new.registration.as_ref().map(|given| given.id);
     let known = sqlx::query(
-        "SELECT s.id, s.guid, s.avro_json, s.metadata FROM schemas s WHERE s.guid = $1",
+        "SELECT s.id, s.guid, s.avro_json, s.metadata FROM schemas s
+         WHERE s.guid = $1 OR s.id = $2",
     )
     .bind(new.guid.as_str())
+    .bind(given.map(|id| i64::from(id.0)))
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(row) = known {
-        return schema(&row);
+        return new.require_same(schema(&row)?);
     }
-    let id: i64 = sqlx::query_scalar(
-        "INSERT INTO schemas (guid, avro_json, metadata) VALUES ($1, $2, $3) RETURNING id",
-    )
-    .bind(new.guid.as_str())
-    .bind(new.avro_json.as_str())
-    .bind(new.metadata.as_deref())
-    .fetch_one(transaction)
-    .await?;
+    let id = match given {
+        Some(id) => i64::from(id.0),
+        None => newest(&mut *transaction).await? + 1,
+    };
+    sqlx::query("INSERT INTO schemas (id, guid, avro_json, metadata) VALUES ($1, $2, $3, $4)")
+        .bind(id)
+        .bind(new.guid.as_str())
+        .bind(new.avro_json.as_str())
+        .bind(new.metadata.as_deref())
+        .execute(transaction)
+        .await?;
     Ok(SchemaRecord {
         id: SchemaId(number("schema", id)?),
         guid: new.guid.clone(),
         avro_json: new.avro_json.clone(),
         metadata: new.metadata.clone(),
     })
+}
+
+/// The greatest id. Schemas are never removed, and there is one writer at a time: what follows it is free.
+async fn newest(connection: &mut Connection) -> Result<i64> {
+    let newest = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM schemas");
+    Ok(newest.fetch_one(connection).await?)
 }
 
 fn subject(row: &Row) -> Result<SubjectRecord> {

@@ -27,7 +27,8 @@ const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-/// Every route: ours below `/v1`, those of a schema registry at the root.
+/// Every route: ours below `/v1`, those of a schema registry at the root. Where another registry keeps the
+/// schemas, the root refers to it.
 pub fn router(registry: Registry) -> Router {
     let resources = Router::new()
         .merge(projects::routes())
@@ -44,9 +45,11 @@ pub fn router(registry: Registry) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(registry.clone());
-    schema_registry(registry)
-        .nest("/v1", resources)
-        .fallback(confluent::no_such_route)
+    let root = match registry.foreign() {
+        Some(foreign) => confluent::elsewhere(foreign.url()),
+        None => schema_registry(registry).fallback(confluent::no_such_route),
+    };
+    root.nest("/v1", resources)
         .layer(middleware::from_fn(count_requests))
 }
 

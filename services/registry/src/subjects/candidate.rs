@@ -1,6 +1,6 @@
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
-use twinfold_store_metadata::NewSchema;
+use twinfold_store_metadata::{NewSchema, Registration};
 use uuid::Uuid;
 
 use super::SchemaError;
@@ -26,6 +26,7 @@ impl Candidate {
             guid: guid(&text, metadata.as_deref().unwrap_or_default()),
             avro_json: avro_json.to_owned(),
             metadata,
+            registration: None,
         };
         Ok(Self { schema, new })
     }
@@ -38,16 +39,31 @@ pub(crate) fn own_schema(avro_json: String) -> NewSchema {
         guid: guid(&avro::canonical(&json), ""),
         avro_json,
         metadata: None,
+        registration: None,
+    }
+}
+
+/// A schema that a registry elsewhere has, and that rows can be read with. There one text may have several ids,
+/// so it is the id that tells it apart.
+pub(crate) fn schema_elsewhere(avro_json: String, registration: Registration) -> NewSchema {
+    let json = serde_json::from_str(&avro_json).expect("what rows can be read with is JSON");
+    // No metadata: those are JSON.
+    let id = format!("id {}", registration.id.0);
+    NewSchema {
+        guid: guid(&avro::canonical(&json), &id),
+        avro_json,
+        metadata: None,
+        registration: Some(registration),
     }
 }
 
 /// Drawn from all that tells schemas apart. Kept for ever: ids hang on it.
-fn guid(canonical: &str, metadata: &str) -> String {
+fn guid(canonical: &str, beside: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(canonical);
     // Neither text has a NUL, so no two pairs are alike.
     hash.update([0_u8]);
-    hash.update(metadata);
+    hash.update(beside);
     let digest: [u8; 32] = hash.finalize().into();
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);

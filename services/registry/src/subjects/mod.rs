@@ -24,7 +24,7 @@ pub use error::SchemaError;
 pub use name::{Scope, Subject};
 pub use settings::{Level, Mode};
 
-pub(crate) use candidate::own_schema;
+pub(crate) use candidate::{own_schema, schema_elsewhere};
 pub(crate) use check::unreadable_as_rows;
 pub(crate) use name::DEFAULT_CONTEXT;
 

@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod definitions;
+mod foreign;
 mod http;
 mod life_cycle;
 mod pins;

@@ -15,7 +15,10 @@ mod version_body;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
+use answer::Failure;
+
 use crate::Registry;
+use crate::subjects::SchemaError;
 
 /// A schema and what is said about it.
 const BODY_BYTES_MAX: usize = 2 << 20;
@@ -33,4 +36,17 @@ pub(super) fn routes() -> Router<Registry> {
         .merge(mode::routes())
         .method_not_allowed_fallback(answer::no_such_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+}
+
+/// One answer to everything, where another registry keeps the schemas. What our metadata knows of them is too
+/// little to answer with.
+pub(super) fn elsewhere(url: &str) -> Router {
+    let url = url.to_owned();
+    Router::new().fallback(move || {
+        let refusal = SchemaError::NotPermitted {
+            what: "this request",
+            reason: format!("schemas are kept by the registry at {url}: ask there"),
+        };
+        async move { Failure::from(refusal) }
+    })
 }

@@ -134,16 +134,16 @@ test: setup server-tools ## all tests, Rust and Python, against real servers too
 
 .PHONY: test-with-servers
 test-with-servers:
-	@# Tests start the services as processes.
-	cargo build --workspace --bins --locked
-	cargo test --workspace --locked $(CARGO_TEST_FLAGS)
+	@# Tests start the services as processes. Benchmarks have no tests, and take long to compile.
+	cargo build --workspace --exclude twinfold-benches --bins --locked
+	cargo test --workspace --exclude twinfold-benches --locked $(CARGO_TEST_FLAGS)
 	@$(MAKE) --no-print-directory build
 	cd sdk && $(VENV_PYTHON) -m pytest $(PYTEST_FLAGS)
 
 # As many rounds as say something about a fault at a random moment, and stalls longer than most timeouts.
 .PHONY: test-faults
 test-faults: setup server-tools ## every fault ten times, real servers and services; FAULTS=s3 for some of them
-	cargo build --workspace --bins --locked
+	cargo build --workspace --exclude twinfold-benches --bins --locked
 	TWINFOLD_FAULT_ROUNDS=10 TWINFOLD_FAULT_SECONDS=20 PATH="$$PATH:$(VENV)/bin" \
 	    cargo test --package twinfold-integration-tests --test faults --locked -- $(FAULTS)
 

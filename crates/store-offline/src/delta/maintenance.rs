@@ -24,6 +24,9 @@ const COMPACTED_FILE_BYTES: u64 = 128 << 20;
 /// Appends and the end of the process wait for a compaction, so one takes on no more than this; the next
 /// goes on from there.
 const COMPACTION_BYTES_MAX: u64 = 256 << 20;
+/// So long a file in a bucket may wait for the commit that names it, whatever the retention is: another
+/// process has uploaded it and is about to commit, or a server carries a commit out late.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(3600);
 
 impl Table {
     pub(super) async fn compact(&self) -> Result<Option<u64>> {
@@ -223,11 +226,22 @@ async fn delete_unneeded(
     removed: &HashMap<String, SystemTime>,
     oldest_kept: SystemTime,
 ) -> Result<u64> {
+    let settled = system_time(now()) - UNDER_WAY_MAX;
     let mut deleted = 0;
-    for Found { name, mut since } in place.data_files().await? {
+    for found in place.data_files().await? {
+        let Found {
+            name,
+            mut since,
+            is_marked,
+        } = found;
         if is_needed(&name) {
             continue;
         }
+        let is_new = !is_marked && !removed.contains_key(&name);
+        let oldest_kept = match is_new && place.may_write_late() {
+            true => oldest_kept.min(settled),
+            false => oldest_kept,
+        };
         if let Some(time) = removed.get(&name).filter(|time| **time > since) {
             since = *time;
             // Another engine took it out.

@@ -12,7 +12,7 @@ use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt;
 use twinfold_model::EventTime;
 
-use super::append::{added, commit_data};
+use super::append::{COMMIT_ATTEMPTS_MAX, Outcome, added, commit_data};
 use super::data_file::{DataFile, DataFiles, read};
 use super::place::{Found, Place};
 use super::table::{Head, Pinned, Table};
@@ -70,17 +70,59 @@ impl Table {
             return Err(error);
         }
 
-        let mut commit = self.next_commit(&head);
-        commit.bytes = files.iter().map(|file| file.bytes).sum();
-        let mut actions = added(&files, &commit, false);
-        actions.extend(taken_out);
-        let operation = DeltaOperation::Optimize {
-            predicate: None,
-            target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
-        };
-        let data = commit_data(&commit, actions, operation, Vec::new());
-        self.commit(&head, &commit, data, &files).await?;
-        Ok(Some(commit.id))
+        let commit = self.commit_merge(head, &names, taken_out, &files).await?;
+        Ok(Some(commit))
+    }
+
+    /// Commits files in place of others. When another writer was faster, the commit is tried again behind
+    /// its own: rows that were appended meanwhile change nothing about the files that were merged.
+    async fn commit_merge(
+        &self,
+        mut head: Arc<Head>,
+        merged: &[String],
+        taken_out: Vec<Action>,
+        files: &[DataFile],
+    ) -> Result<u64> {
+        let mut attempts_left = COMMIT_ATTEMPTS_MAX;
+        loop {
+            let mut commit = self.next_commit(&head);
+            commit.bytes = files.iter().map(|file| file.bytes).sum();
+            let mut actions = added(files, &commit, false);
+            actions.extend(taken_out.iter().cloned());
+            let operation = DeltaOperation::Optimize {
+                predicate: None,
+                target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
+            };
+            let data = commit_data(&commit, actions, operation, Vec::new());
+            attempts_left -= 1;
+            let newer = match self.write_commit(&head, &commit, data).await {
+                Outcome::Written => return Ok(commit.id),
+                Outcome::Unknown(error) => return Err(error),
+                Outcome::Missing(Error::Conflict { .. }) if attempts_left > 0 => {
+                    self.head_with(merged, &head.schema).await
+                }
+                Outcome::Missing(error) => Err(error),
+            };
+            head = match newer {
+                Ok(newer) => newer,
+                Err(error) => {
+                    self.place.delete_orphans(files).await;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    /// The newest commit, if these files are still part of the table and its columns are the same.
+    async fn head_with(&self, names: &[String], schema: &SchemaRef) -> Result<Arc<Head>> {
+        let head = self.head().await?;
+        let there = file_names(self.state(&head).await?);
+        if head.schema == *schema && names.iter().all(|name| there.contains(name)) {
+            return Ok(head);
+        }
+        Err(Error::Conflict {
+            table: self.name.clone(),
+        })
     }
 
     pub(super) async fn vacuum(&self, retention_hours: u64, pinned: &[u64]) -> Result<u64> {

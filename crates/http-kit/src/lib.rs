@@ -12,4 +12,4 @@ mod serve;
 pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use pages::{ITEMS_MAX, Paging, token};
-pub use serve::serve;
+pub use serve::{Stopping, serve};

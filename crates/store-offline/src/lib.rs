@@ -100,6 +100,7 @@ pub trait OfflineStore: Debug + Send + Sync {
     async fn compact(&self, table: &str) -> Result<Option<u64>>;
 
     /// Deletes files that neither the newest commit nor a pinned one needs, nor any commit has needed for
-    /// `retention_hours`. Returns how many.
+    /// `retention_hours`. Where other processes write too, one that no commit has named yet stays for an
+    /// hour at least. Returns how many.
     async fn vacuum(&self, table: &str, retention_hours: u64, pinned: &[u64]) -> Result<u64>;
 }

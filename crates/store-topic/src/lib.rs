@@ -34,8 +34,9 @@ pub async fn open(url: &str) -> Result<Arc<dyn TopicStore>> {
             let options = KafkaOptions::parse(rest)?;
             Ok(Arc::new(KafkaTopics::connect(options).await?))
         }
+        // What stands behind the question mark may be secret.
         _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
+            found: url.split('?').next().unwrap_or_default().to_owned(),
         }),
     }
 }

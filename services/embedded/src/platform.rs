@@ -34,6 +34,11 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
     let (partitions_default, memory_bytes_max) =
         (config.topic.partitions, training.memory_bytes_max);
     let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
+    // Over a database elsewhere a dataset may be in the making in another process.
+    let leftovers = match config.stores.metadata.as_str() {
+        "" => Leftovers::All,
+        _ => Leftovers::Lapsed,
+    };
     let engine = EmbeddedEngine::new(
         config,
         Arc::clone(&clock),
@@ -59,7 +64,7 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
         tasks: engine.background.clone(),
         engine: Some(Arc::clone(&engine) as _),
     });
-    platform.sweep_datasets(Leftovers::All).await;
+    platform.sweep_datasets(leftovers).await;
     engine.start(registry.clone());
     info!(url = platform.parts().url, "platform open");
     Ok((platform, registry))

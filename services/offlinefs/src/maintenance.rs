@@ -12,7 +12,7 @@ use twinfold_model::ResourceState;
 use crate::Upkeep;
 
 /// Looks after every history, one after the other, again and again. Several processes may do so: the
-/// tables say what was done, and of two that change one at the same time the second gives way.
+/// tables say what was done, and of two that merge the same files the second gives way.
 #[derive(Debug)]
 pub struct HistoryMaintenance {
     pub upkeep: Upkeep,

@@ -49,7 +49,7 @@ struct StoreConfig {
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
     url: String,
-    retention_hours: u64,
+    retention_hours: NonZeroU64,
 }
 
 /// Answers for definitions and makes topics and tables so.
@@ -79,7 +79,8 @@ impl Service for RegistryService {
             online: twinfold_store_online::open(&config.online.url).await?,
             offline: twinfold_store_offline::open(&config.offline.url).await?,
         };
-        let retention = Duration::from_secs(config.topic.retention_hours * 3_600);
+        let retention_s = config.topic.retention_hours.get().saturating_mul(3_600);
+        let retention = Duration::from_secs(retention_s);
         let registry_config = Config {
             topic_retention: Some(retention),
             feed_poll: Duration::from_millis(config.metadata.feed_poll_ms.get()),

@@ -182,8 +182,11 @@ impl Definitions for RemoteRegistry {
     }
 
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
-        let bodies: Vec<_> = records.iter().map(QuarantinedRecordBody::from).collect();
-        self.registry.post("/v1/quarantine", &bodies).await
+        for report in quarantine::reports(&records) {
+            let bodies: Vec<_> = report.iter().map(QuarantinedRecordBody::from).collect();
+            self.registry.post("/v1/quarantine", &bodies).await?;
+        }
+        Ok(())
     }
 }
 

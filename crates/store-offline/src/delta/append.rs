@@ -20,7 +20,7 @@ use crate::{AppendRequest, Error, Result};
 /// A cold open reads at most this many commits after a checkpoint.
 pub(super) const CHECKPOINT_INTERVAL_COMMITS: u64 = 50;
 /// So often a commit is tried when other writers of the table are faster.
-const COMMIT_ATTEMPTS_MAX: u32 = 10;
+pub(super) const COMMIT_ATTEMPTS_MAX: u32 = 10;
 
 impl Table {
     pub(super) async fn append(&self, request: AppendRequest) -> Result<Commit> {
@@ -119,32 +119,20 @@ impl Table {
         }
     }
 
-    /// Writes a commit and moves the head to it. When it is certain that nothing was written, the new
-    /// files are deleted; when it is not, they are left for a vacuum.
-    pub(super) async fn commit(
-        &self,
-        head: &Head,
-        commit: &Commit,
-        data: CommitData,
-        files: &[DataFile],
-    ) -> Result<()> {
-        match self.write_commit(head, commit, data).await {
-            Outcome::Written => Ok(()),
-            Outcome::Unknown(error) => Err(error),
-            Outcome::Missing(error) => {
-                self.place.delete_orphans(files).await;
-                Err(error)
-            }
-        }
-    }
-
+    /// Writes a commit and moves the head to it.
+    ///
     /// The write takes the place after the head or fails, so that what was decided from the head holds.
     ///
     /// One that failed can be there all the same: an answer can be lost, and a request that was tried
     /// again finds its own first attempt in the way. No two commits have the same bytes. And one that is
     /// not there can come yet, when a server carries the request out long after nobody waits for it: only
     /// another commit in its place keeps it out.
-    async fn write_commit(&self, head: &Head, commit: &Commit, data: CommitData) -> Outcome {
+    pub(super) async fn write_commit(
+        &self,
+        head: &Head,
+        commit: &Commit,
+        data: CommitData,
+    ) -> Outcome {
         let bytes = match data.get_bytes() {
             Ok(bytes) => bytes,
             Err(error) => return Outcome::Missing(self.delta_error(error.into())),
@@ -222,10 +210,11 @@ impl Table {
 }
 
 /// What is known of a commit after its write.
-enum Outcome {
+pub(super) enum Outcome {
     Written,
-    /// It is certainly not there, for this reason.
+    /// It is certainly not there, for this reason. Its new files are to be deleted.
     Missing(Error),
+    /// Its new files are left for a vacuum.
     Unknown(Error),
 }
 

@@ -12,7 +12,7 @@ use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt;
 use twinfold_model::EventTime;
 
-use super::append::{added, commit_data};
+use super::append::{COMMIT_ATTEMPTS_MAX, Outcome, added, commit_data};
 use super::data_file::{DataFile, DataFiles, read};
 use super::place::{Found, Place};
 use super::table::{Head, Pinned, Table};
@@ -24,6 +24,9 @@ const COMPACTED_FILE_BYTES: u64 = 128 << 20;
 /// Appends and the end of the process wait for a compaction, so one takes on no more than this; the next
 /// goes on from there.
 const COMPACTION_BYTES_MAX: u64 = 256 << 20;
+/// So long a file in a bucket may wait for the commit that names it, whatever the retention is: another
+/// process has uploaded it and is about to commit, or a server carries a commit out late.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(3600);
 
 impl Table {
     pub(super) async fn compact(&self) -> Result<Option<u64>> {
@@ -67,17 +70,59 @@ impl Table {
             return Err(error);
         }
 
-        let mut commit = self.next_commit(&head);
-        commit.bytes = files.iter().map(|file| file.bytes).sum();
-        let mut actions = added(&files, &commit, false);
-        actions.extend(taken_out);
-        let operation = DeltaOperation::Optimize {
-            predicate: None,
-            target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
-        };
-        let data = commit_data(&commit, actions, operation, Vec::new());
-        self.commit(&head, &commit, data, &files).await?;
-        Ok(Some(commit.id))
+        let commit = self.commit_merge(head, &names, taken_out, &files).await?;
+        Ok(Some(commit))
+    }
+
+    /// Commits files in place of others. When another writer was faster, the commit is tried again behind
+    /// its own: rows that were appended meanwhile change nothing about the files that were merged.
+    async fn commit_merge(
+        &self,
+        mut head: Arc<Head>,
+        merged: &[String],
+        taken_out: Vec<Action>,
+        files: &[DataFile],
+    ) -> Result<u64> {
+        let mut attempts_left = COMMIT_ATTEMPTS_MAX;
+        loop {
+            let mut commit = self.next_commit(&head);
+            commit.bytes = files.iter().map(|file| file.bytes).sum();
+            let mut actions = added(files, &commit, false);
+            actions.extend(taken_out.iter().cloned());
+            let operation = DeltaOperation::Optimize {
+                predicate: None,
+                target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
+            };
+            let data = commit_data(&commit, actions, operation, Vec::new());
+            attempts_left -= 1;
+            let newer = match self.write_commit(&head, &commit, data).await {
+                Outcome::Written => return Ok(commit.id),
+                Outcome::Unknown(error) => return Err(error),
+                Outcome::Missing(Error::Conflict { .. }) if attempts_left > 0 => {
+                    self.head_with(merged, &head.schema).await
+                }
+                Outcome::Missing(error) => Err(error),
+            };
+            head = match newer {
+                Ok(newer) => newer,
+                Err(error) => {
+                    self.place.delete_orphans(files).await;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    /// The newest commit, if these files are still part of the table and its columns are the same.
+    async fn head_with(&self, names: &[String], schema: &SchemaRef) -> Result<Arc<Head>> {
+        let head = self.head().await?;
+        let there = file_names(self.state(&head).await?);
+        if head.schema == *schema && names.iter().all(|name| there.contains(name)) {
+            return Ok(head);
+        }
+        Err(Error::Conflict {
+            table: self.name.clone(),
+        })
     }
 
     pub(super) async fn vacuum(&self, retention_hours: u64, pinned: &[u64]) -> Result<u64> {
@@ -223,11 +268,22 @@ async fn delete_unneeded(
     removed: &HashMap<String, SystemTime>,
     oldest_kept: SystemTime,
 ) -> Result<u64> {
+    let settled = system_time(now()) - UNDER_WAY_MAX;
     let mut deleted = 0;
-    for Found { name, mut since } in place.data_files().await? {
+    for found in place.data_files().await? {
+        let Found {
+            name,
+            mut since,
+            is_marked,
+        } = found;
         if is_needed(&name) {
             continue;
         }
+        let is_new = !is_marked && !removed.contains_key(&name);
+        let oldest_kept = match is_new && place.may_write_late() {
+            true => oldest_kept.min(settled),
+            false => oldest_kept,
+        };
         if let Some(time) = removed.get(&name).filter(|time| **time > since) {
             since = *time;
             // Another engine took it out.

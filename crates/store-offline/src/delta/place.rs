@@ -53,6 +53,8 @@ pub(super) struct Drafts {
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) since: SystemTime,
+    /// A mark in the bucket says that it was taken out.
+    pub(super) is_marked: bool,
 }
 
 impl Place {
@@ -100,7 +102,8 @@ impl Place {
         Ok(paths)
     }
 
-    /// Whether a write that failed here may be carried out yet.
+    /// Whether a write may be carried out here that this process knows nothing of: one that failed, or one
+    /// of another process.
     pub(super) fn may_write_late(&self) -> bool {
         matches!(self, Self::Bucket(_))
     }
@@ -201,14 +204,17 @@ impl Bucket {
     }
 
     pub(crate) async fn upload(&self, path: &Path, name: &str) -> Result<()> {
-        let mut source = tokio::fs::File::open(path).await?;
+        let source = tokio::fs::File::open(path).await?;
+        let mut source = tokio::io::BufReader::with_capacity(PART_BYTES, source);
         let mut target =
             BufWriter::with_capacity(Arc::clone(&self.store), self.key(name), PART_BYTES);
-        tokio::io::copy_buf(
-            &mut tokio::io::BufReader::with_capacity(PART_BYTES, &mut source),
-            &mut target,
-        )
-        .await?;
+        if let Err(error) = tokio::io::copy_buf(&mut source, &mut target).await {
+            // Parts that nobody puts together are kept, unseen, and paid for.
+            if let Err(error) = target.abort().await {
+                tracing::warn!(name, %error, "parts of an upload are left behind");
+            }
+            return Err(error.into());
+        }
         Ok(target.shutdown().await?)
     }
 
@@ -235,6 +241,7 @@ impl Bucket {
                 Found {
                     name: name.clone(),
                     since: *taken_out.unwrap_or(written),
+                    is_marked: taken_out.is_some(),
                 }
             })
             .collect())
@@ -266,6 +273,7 @@ fn list_folder(folder: &Path) -> io::Result<Vec<Found>> {
             found.push(Found {
                 name,
                 since: entry.metadata()?.modified()?,
+                is_marked: false,
             });
         }
     }

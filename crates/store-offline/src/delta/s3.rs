@@ -8,9 +8,9 @@ use deltalake_core::logstore::{
     LogStoreFactory, LogStoreRef, ObjectStoreRef, StorageConfig, default_logstore,
     logstore_factories,
 };
-use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path as Key;
-use object_store::{ClientOptions, ObjectStore, RetryConfig};
+use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
 use crate::{Error, Result};
@@ -31,7 +31,7 @@ impl LogStoreFactory for Logs {
     }
 }
 
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: &str = "30s";
 /// How long one request may be tried again while the server is failing or slow.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -96,7 +96,14 @@ impl S3Options {
                 access_key_id,
                 secret_access_key,
             }),
-            _ => None,
+            (None, None) => None,
+            // With half of it the bucket would be opened as somebody else, whom the environment names.
+            _ => {
+                return Err(Error::InvalidSetting {
+                    found: "one of access_key_id and secret_access_key".to_owned(),
+                    wanted: "both or none",
+                });
+            }
         };
         Ok(options)
     }
@@ -128,10 +135,13 @@ impl S3Options {
                 retry_timeout: RETRY_TIMEOUT,
                 ..RetryConfig::default()
             });
-        let mut client = ClientOptions::new().with_timeout(REQUEST_TIMEOUT);
+        // One by one: options as a whole would take the place of what the environment says of them.
+        let timeout = AmazonS3ConfigKey::Client(ClientConfigKey::Timeout);
+        builder = builder.with_config(timeout, REQUEST_TIMEOUT);
         if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint);
-            client = client.with_allow_http(endpoint.starts_with("http://"));
+            builder = builder
+                .with_endpoint(endpoint)
+                .with_allow_http(endpoint.starts_with("http://"));
         }
         if let Some(region) = &self.region {
             builder = builder.with_region(region);
@@ -141,6 +151,6 @@ impl S3Options {
                 .with_access_key_id(&credentials.access_key_id)
                 .with_secret_access_key(&credentials.secret_access_key);
         }
-        Ok(Arc::new(builder.with_client_options(client).build()?))
+        Ok(Arc::new(builder.build()?))
     }
 }

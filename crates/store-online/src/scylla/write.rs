@@ -8,7 +8,7 @@ use ::scylla::statement::prepared::PreparedStatement;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use twinfold_model::Operation;
-use twinfold_wire::row::{VALUE_HEADER_BYTES, encode_value};
+use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, encode_value};
 
 use super::cluster::Cluster;
 use super::failure::Failure;
@@ -19,8 +19,6 @@ use crate::{Error, Result, Upsert, UpsertStats};
 
 const ACTION: &str = "rows cannot be written";
 
-/// The servers write the length of a key with 16 bits.
-const KEY_BYTES_MAX: usize = 65_535;
 /// CQL has no timestamp before this one: the smallest number says that there is none.
 const TIMESTAMP_MIN: i64 = i64::MIN + 1;
 /// About what a request, and what the servers count of it, has of each row besides key and value.

@@ -1,11 +1,12 @@
 //! Topics as such: made, dropped, looked at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
-    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
-    TopicResult,
+    AdminClient, AdminOptions, AlterConfig, ConfigSource, NewTopic, ResourceSpecifier,
+    TopicReplication, TopicResult,
 };
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -20,6 +21,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// How long brokers may take to let go of a topic that was dropped, or to tell each other of a new one.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
 const SETTLE_PAUSE: Duration = Duration::from_millis(50);
+/// What is done, for errors.
+const SETTINGS: &str = "settings of a topic";
 
 pub(super) struct Admin {
     options: Arc<KafkaOptions>,
@@ -126,23 +129,48 @@ impl Admin {
         first(answers.await)
     }
 
+    /// Gives a topic that is there the settings that it would be made with. The brokers forget what is not
+    /// named with them, so what an operator has set for the topic is named too.
     async fn keep_as(&self, topic: &str, config: &TopicConfig) -> Result<()> {
-        let settings = self.settings(config);
+        let (wanted, found) = (self.settings(config), self.settings_of(topic).await?);
+        let mut ours = wanted.iter();
+        if ours.all(|(name, value)| found.get(*name) == Some(value)) {
+            return Ok(());
+        }
         let mut altered = AlterConfig::new(ResourceSpecifier::Topic(topic));
-        for (name, value) in &settings {
+        for (name, value) in &found {
+            altered = altered.set(name, value);
+        }
+        for (name, value) in &wanted {
             altered = altered.set(name, value);
         }
         let answers = self.client.alter_configs([&altered], &self.admin_options());
         let code = match answers.await {
-            Err(error) => return Err(failed("settings of a topic", topic)(error)),
+            Err(error) => return Err(failed(SETTINGS, topic)(error)),
             Ok(answers) => answers.into_iter().find_map(Result::err),
         };
         match code {
             None => Ok(()),
-            Some((_, code)) => Err(failed("settings of a topic", topic)(KafkaError::AdminOp(
-                code,
-            ))),
+            Some((_, code)) => Err(failed(SETTINGS, topic)(KafkaError::AdminOp(code))),
         }
+    }
+
+    /// What is set for the topic itself, by us or by an operator.
+    async fn settings_of(&self, topic: &str) -> Result<BTreeMap<String, String>> {
+        let specifier = ResourceSpecifier::Topic(topic);
+        let answers = self
+            .client
+            .describe_configs([&specifier], &self.admin_options());
+        let answers = answers.await.map_err(failed(SETTINGS, topic))?;
+        let mut settings = BTreeMap::new();
+        for answer in answers {
+            let found =
+                answer.map_err(|code| failed(SETTINGS, topic)(KafkaError::AdminOp(code)))?;
+            let set = found.entries.into_iter();
+            let set = set.filter(|entry| entry.source == ConfigSource::DynamicTopic);
+            settings.extend(set.filter_map(|entry| Some((entry.name, entry.value?))));
+        }
+        Ok(settings)
     }
 
     fn settings(&self, config: &TopicConfig) -> [(&'static str, String); 5] {
@@ -177,7 +205,11 @@ impl Admin {
             }
         }
         let deadline = Instant::now() + SETTLE_MAX;
-        while self.look(topic).await?.is_some() && Instant::now() < deadline {
+        while self.look(topic).await?.is_some() {
+            if Instant::now() > deadline {
+                let late = KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut);
+                return Err(failed("dropping a topic", topic)(late));
+            }
             tokio::time::sleep(SETTLE_PAUSE).await;
         }
         Ok(())

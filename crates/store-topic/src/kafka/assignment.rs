@@ -4,7 +4,7 @@
 //! client's assignment and puts it back with the offset: the library then throws away what it had
 //! fetched ahead. Whether what comes is what was asked for is checked here nevertheless.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ struct Cursor {
     seek: u64,
     /// How often the client was told from where: a round in which it was may hold records of both places.
     placed: u64,
+    /// What the client gives may have a gap: nothing is taken until it was told once more from where.
+    is_astray: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,7 @@ const UNSOUGHT: Cursor = Cursor {
     wanted: Wanted::Nothing,
     seek: 0,
     placed: 0,
+    is_astray: false,
 };
 
 /// Where the client was told to fetch when a round of fetching began.
@@ -157,6 +160,14 @@ impl Assignment {
         let id = partition_to(partition);
         list.add_partition(&self.topic, id);
         let is_ahead = wanted > next;
+        if wanted < earliest {
+            let (topic, partition) = (&self.topic, partition.0);
+            let (wanted, earliest) = (wanted.0, earliest.0);
+            warn!(
+                topic,
+                partition, wanted, earliest, "the log has forgotten records that were not read"
+            );
+        }
         let start = if is_ahead { next } else { wanted.max(earliest) };
         // Paused or not before it is fetched: told after, the client would begin once more.
         let placed = consumer
@@ -169,6 +180,7 @@ impl Assignment {
             .and_then(|()| consumer.incremental_assign(&list));
         placed.map_err(failed("seek", &self.topic))?;
         cursor.placed += 1;
+        cursor.is_astray = false;
         cursor.wanted = match is_ahead {
             true => Wanted::Ahead(wanted),
             false => Wanted::From(start),
@@ -194,38 +206,55 @@ impl Assignment {
     }
 
     /// Keeps of a round what was asked for, each batch with the seek it answers. What was placed elsewhere
-    /// while the round went on is left out, and placed once more: the round may have held records of the new
+    /// while the round went on is left out and gone astray: the round may have held records of the new
     /// place too.
-    pub(super) fn admit<C: ConsumerContext>(
+    pub(super) fn admit(
         &self,
-        consumer: &BaseConsumer<C>,
         batches: Vec<RecordBatch>,
         before: &Placements,
-    ) -> Result<Vec<(u64, RecordBatch)>> {
+    ) -> Vec<(u64, RecordBatch)> {
         let mut admitted = Vec::with_capacity(batches.len());
-        let mut stale = BTreeSet::new();
-        {
-            let mut cursors = self.cursors();
-            for batch in batches {
-                let Some(cursor) = cursors.get_mut(&batch.partition) else {
-                    continue;
-                };
-                let Wanted::From(next) = cursor.wanted else {
-                    continue;
-                };
-                if before.0.get(&batch.partition) != Some(&cursor.placed) {
-                    stale.insert(batch.partition);
-                } else if let Some(batch) = rest(batch, next) {
-                    let next = batch.first.plus(batch.records.len() as u64);
-                    cursor.wanted = Wanted::From(next);
-                    admitted.push((cursor.seek, batch));
-                }
+        let mut cursors = self.cursors();
+        for batch in batches {
+            let Some(cursor) = cursors.get_mut(&batch.partition) else {
+                continue;
+            };
+            let Wanted::From(next) = cursor.wanted else {
+                continue;
+            };
+            cursor.is_astray |= before.0.get(&batch.partition) != Some(&cursor.placed);
+            if cursor.is_astray {
+                continue;
+            }
+            if let Some(batch) = rest(batch, next) {
+                let next = batch.first.plus(batch.records.len() as u64);
+                cursor.wanted = Wanted::From(next);
+                admitted.push((cursor.seek, batch));
             }
         }
-        for partition in stale {
-            self.place_again(consumer, partition)?;
+        admitted
+    }
+
+    /// The client may have left something out, of whichever partition.
+    pub(super) fn lose_track(&self) {
+        for cursor in self.cursors().values_mut() {
+            cursor.is_astray = cursor.wanted != Wanted::Nothing;
         }
-        Ok(admitted)
+    }
+
+    /// Places what has gone astray. What cannot be placed now stays so, for the next call; the first failure
+    /// is told.
+    pub(super) fn place_astray<C: ConsumerContext>(
+        &self,
+        consumer: &BaseConsumer<C>,
+    ) -> Result<()> {
+        let astray = |(id, cursor): (&PartitionId, &Cursor)| cursor.is_astray.then_some(*id);
+        let astray: Vec<_> = self.cursors().iter().filter_map(astray).collect();
+        let mut outcome = Ok(());
+        for partition in astray {
+            outcome = outcome.and(self.place_again(consumer, partition));
+        }
+        outcome
     }
 
     /// Whether what was fetched for `partition` answers its newest seek.
@@ -250,14 +279,6 @@ impl Assignment {
             if self.bounds(consumer, partition)?.1 >= wanted {
                 self.place_again(consumer, partition)?;
             }
-        }
-        Ok(())
-    }
-
-    /// Places every partition again: one has an offset that its log no longer has.
-    pub(super) fn place_all<C: ConsumerContext>(&self, consumer: &BaseConsumer<C>) -> Result<()> {
-        for partition in self.partitions() {
-            self.place_again(consumer, partition)?;
         }
         Ok(())
     }
@@ -366,10 +387,9 @@ mod tests {
     use super::*;
     use crate::Record;
 
-    #[test]
-    fn what_is_given_twice_is_taken_once() {
-        let batch = |first: u64, count: u64| RecordBatch {
-            partition: PartitionId(0),
+    fn batch_of(partition: u32, first: u64, count: u64) -> RecordBatch {
+        RecordBatch {
+            partition: PartitionId(partition),
             first: Offset(first),
             appended_at: EventTime::from_micros(0),
             headers: Headers::from_pairs(std::iter::empty()),
@@ -380,7 +400,49 @@ mod tests {
                     value: Default::default(),
                 })
                 .collect(),
+        }
+    }
+
+    #[test]
+    fn what_went_astray_is_not_taken_and_keeps_nothing_else_out() {
+        let assignment = Assignment::new("t", Duration::ZERO);
+        let from = |offset| Cursor {
+            wanted: Wanted::From(Offset(offset)),
+            ..UNSOUGHT
         };
+        assignment.cursors().extend([
+            (PartitionId(0), from(10)),
+            (PartitionId(1), from(10)),
+            (PartitionId(2), UNSOUGHT),
+        ]);
+        let before = assignment.placements();
+        // Placed elsewhere while the round went on.
+        assignment
+            .cursors()
+            .entry(PartitionId(0))
+            .and_modify(|cursor| cursor.placed += 1);
+        let taken = |batches: Vec<RecordBatch>, before: &Placements| -> Vec<(u32, u64)> {
+            let admitted = assignment.admit(batches, before).into_iter();
+            admitted
+                .map(|(_, batch)| (batch.partition.0, batch.first.0))
+                .collect()
+        };
+        let round = vec![batch_of(0, 10, 5), batch_of(1, 10, 5), batch_of(2, 0, 5)];
+        assert_eq!(taken(round, &before), [(1, 10)]);
+        // The next round has what follows: to take it would leave a gap.
+        let round = vec![batch_of(0, 15, 5), batch_of(1, 15, 5)];
+        assert_eq!(taken(round, &assignment.placements()), [(1, 15)]);
+        assert_eq!(assignment.delivered(PartitionId(0)), Offset(10));
+
+        assignment.lose_track();
+        let taken = taken(vec![batch_of(1, 20, 5)], &assignment.placements());
+        assert!(taken.is_empty(), "{taken:?}");
+        assert_eq!(assignment.delivered(PartitionId(1)), Offset(20));
+    }
+
+    #[test]
+    fn what_is_given_twice_is_taken_once() {
+        let batch = |first: u64, count: u64| batch_of(0, first, count);
         let taken = |first, count, next| {
             let rest = rest(batch(first, count), Offset(next))?;
             assert_eq!(rest.first, rest.records[0].offset);

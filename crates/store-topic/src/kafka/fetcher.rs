@@ -185,6 +185,9 @@ pub(super) fn run(consumer: &Client, topic: &str) {
     let mut batches = Batches::default();
     let mut looked_at = Instant::now();
     while !handover.has_ended() {
+        if let Err(error) = handover.assignment.place_astray(consumer) {
+            handover.hand(Handed::Failed(error));
+        }
         if let Err(error) = round(consumer, topic, &handover, &mut batches) {
             handover.hand(Handed::Failed(error));
         }
@@ -194,7 +197,7 @@ pub(super) fn run(consumer: &Client, topic: &str) {
                 debug!(topic, %error, "bounds cannot be looked at");
             }
         }
-        wait_for_room(consumer, &handover, &mut batches);
+        wait_for_room(consumer, &handover);
     }
 }
 
@@ -202,9 +205,7 @@ pub(super) fn run(consumer: &Client, topic: &str) {
 fn round(consumer: &Client, topic: &str, handover: &Handover, batches: &mut Batches) -> Result<()> {
     let placements = handover.assignment.placements();
     let gathered = gather(consumer, topic, handover, batches);
-    let records = handover
-        .assignment
-        .admit(consumer, batches.take(), &placements)?;
+    let records = handover.assignment.admit(batches.take(), &placements);
     if !records.is_empty() {
         handover.hand(Handed::Records(records));
     }
@@ -226,7 +227,7 @@ fn gather(
     while let Some(polled) = consumer.poll(patience) {
         match polled {
             Ok(message) => push(batches, &message),
-            Err(error) => return note(consumer, topic, handover, error),
+            Err(error) => return note(topic, handover, error),
         }
         if batches.bytes() >= bytes_max {
             break;
@@ -237,10 +238,11 @@ fn gather(
 }
 
 /// What may pass is left to the client, which tries again; the rest is told.
-fn note(consumer: &Client, topic: &str, handover: &Handover, error: KafkaError) -> Result<()> {
+fn note(topic: &str, handover: &Handover, error: KafkaError) -> Result<()> {
     match error.rdkafka_error_code() {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            handover.assignment.place_all(consumer)
+            handover.assignment.lose_track();
+            Ok(())
         }
         _ if failure::may_pass(&error) => {
             failure::note(&error, topic);
@@ -250,30 +252,19 @@ fn note(consumer: &Client, topic: &str, handover: &Handover, error: KafkaError) 
     }
 }
 
-/// Waits until rounds are taken. While nobody does, everything is paused from time to time and the client
-/// polled: a member that does not poll is taken for dead.
-fn wait_for_room(consumer: &Client, handover: &Handover, batches: &mut Batches) {
+/// Waits until rounds are taken. While nobody does, the client is polled from time to time: a member that
+/// does not poll is taken for dead. What it gives and says meanwhile is dropped, and so is what the pause
+/// makes it forget; everything is fetched again from where delivery has come.
+fn wait_for_room(consumer: &Client, handover: &Handover) {
     while !handover.wait_for_room(SILENCE_MAX) {
-        let Ok(assigned) = consumer.assignment() else {
+        let assigned = consumer.assignment();
+        if let Err(error) = assigned.and_then(|assigned| consumer.pause(&assigned)) {
+            debug!(%error, "partitions are not paused");
             continue;
-        };
-        let placements = handover.assignment.placements();
-        let paused = consumer.pause(&assigned);
-        while let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
-            push(batches, &message);
         }
-        let resumed = consumer.resume(&assigned);
-        if let Err(error) = paused.and(resumed) {
-            debug!(%error, "paused partitions");
-        }
-        match handover
-            .assignment
-            .admit(consumer, batches.take(), &placements)
-        {
-            Ok(records) if records.is_empty() => {}
-            Ok(records) => handover.hand(Handed::Records(records)),
-            Err(error) => handover.hand(Handed::Failed(error)),
-        }
+        while consumer.poll(Duration::ZERO).is_some() {}
+        // After the polls: what a seek brings meanwhile is dropped too.
+        handover.assignment.lose_track();
     }
 }
 

@@ -12,7 +12,9 @@ mod failure;
 mod fetcher;
 mod options;
 mod producer;
+mod progress;
 mod subscription;
+mod threads;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,7 +22,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use rdkafka::consumer::BaseConsumer;
 use twinfold_model::{Offset, PartitionId, Positions};
 
 use crate::names::{check_consumer_name, check_topic_name};
@@ -29,14 +30,14 @@ use crate::{
 };
 use admin::Admin;
 use producer::Producer;
+use progress::ProgressClients;
 use subscription::KafkaSubscription;
+use threads::Threads;
 
 pub use options::{Compression, KafkaOptions};
 
 /// More than this makes every rebalance and every metadata request slow.
 const PARTITIONS_MAX: u32 = 1024;
-/// Clients that only ask for the progress of a consumer; the one used longest ago makes room.
-const PROGRESS_CLIENTS_MAX: usize = 64;
 
 /// Topics in a Kafka cluster.
 pub struct KafkaTopics {
@@ -44,8 +45,8 @@ pub struct KafkaTopics {
     admin: Arc<Admin>,
     producer: Arc<Producer>,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
-    /// By consumer group, the one asked last at the end.
-    progress_clients: Mutex<Vec<(String, Arc<BaseConsumer>)>>,
+    progress_clients: Arc<ProgressClients>,
+    threads: Arc<Threads>,
     closed: Arc<AtomicBool>,
 }
 
@@ -77,10 +78,11 @@ impl KafkaTopics {
         };
         Ok(Self {
             producer: Arc::new(Producer::new(&options)?),
+            progress_clients: Arc::new(ProgressClients::new(Arc::clone(&options))),
+            threads: Arc::default(),
             options,
             admin: Arc::new(admin),
             topics: Mutex::default(),
-            progress_clients: Mutex::default(),
             closed: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -102,6 +104,12 @@ impl KafkaTopics {
         if let Some(topic) = self.topics().get(name) {
             return Ok(Arc::clone(topic));
         }
+        self.look_up(name).await
+    }
+
+    /// The topic, if the brokers know it.
+    async fn look_up(&self, name: &str) -> Result<Arc<Topic>> {
+        self.check_open()?;
         let (admin, asked) = (Arc::clone(&self.admin), self.name_of(name));
         let partitions = blocking(move || admin.partitions(&asked)).await?;
         let partitions = partitions.ok_or_else(|| Error::UnknownTopic {
@@ -136,23 +144,6 @@ impl KafkaTopics {
             self.forget(name);
         }
         error
-    }
-
-    fn progress_client(&self, group: &str) -> Result<Arc<BaseConsumer>> {
-        let lock = self.progress_clients.lock();
-        let mut clients = lock.unwrap_or_else(PoisonError::into_inner);
-        let known = clients.iter().position(|(known, _)| known == group);
-        let client = match known {
-            Some(at) => clients.remove(at).1,
-            None => {
-                if clients.len() == PROGRESS_CLIENTS_MAX {
-                    clients.remove(0);
-                }
-                Arc::new(self.options.group_client(group)?)
-            }
-        };
-        clients.push((group.to_owned(), Arc::clone(&client)));
-        Ok(client)
     }
 }
 
@@ -246,9 +237,11 @@ impl TopicStore for KafkaTopics {
     async fn progress(&self, topic: &str, consumer: &str) -> Result<Positions> {
         let known = self.topic(topic).await?;
         check_consumer_name(consumer)?;
-        let client = self.progress_client(&group_of(&known.name, consumer))?;
+        let clients = Arc::clone(&self.progress_clients);
+        let group = group_of(&known.name, consumer);
         let timeout = self.options.request_timeout();
         blocking(move || {
+            let client = clients.of(&group)?;
             let partitions = (0..known.partitions).map(PartitionId);
             assignment::committed(&client, &known.name, partitions, timeout)
         })
@@ -257,10 +250,13 @@ impl TopicStore for KafkaTopics {
 
     async fn subscribe(&self, topic: &str, consumer: &str) -> Result<Box<dyn Subscription>> {
         check_consumer_name(consumer)?;
-        let known = self.topic(topic).await?;
+        // Not from memory: another process may have dropped it, and its consumers rely on hearing of that.
+        let known = self.look_up(topic).await?;
         let (options, closed) = (Arc::clone(&self.options), Arc::clone(&self.closed));
+        let threads = Arc::clone(&self.threads);
         let group = group_of(&known.name, consumer);
-        let joined = blocking(move || KafkaSubscription::join(options, known, &group, closed));
+        let joined =
+            blocking(move || KafkaSubscription::join(&options, known, &group, closed, &threads));
         Ok(Box::new(joined.await?))
     }
 
@@ -273,8 +269,12 @@ impl TopicStore for KafkaTopics {
         if self.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        let producer = Arc::clone(&self.producer);
-        blocking(move || producer.flush()).await
+        let (producer, threads) = (Arc::clone(&self.producer), Arc::clone(&self.threads));
+        blocking(move || {
+            threads.end();
+            producer.flush()
+        })
+        .await
     }
 }
 

@@ -1,5 +1,5 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,6 +12,7 @@ use twinfold_model::{Offset, PartitionId, Positions};
 use super::assignment::{self, Assignment};
 use super::failure::failed;
 use super::fetcher::{self, Client, Handed, Handover, Member};
+use super::threads::Threads;
 use super::{KafkaOptions, Topic, offset_from, offset_to, partition_to};
 use crate::{Error, Event, FetchLimits, Result, Subscription, blocking};
 
@@ -20,7 +21,8 @@ pub(super) struct KafkaSubscription {
     topic: Arc<Topic>,
     closed: Arc<AtomicBool>,
     handover: Arc<Handover>,
-    client: Arc<Client>,
+    /// The thread's: it ends where it may block.
+    client: Weak<Client>,
     timeout: Duration,
     /// What the group has stored, as far as this member knows.
     committed: Positions,
@@ -29,10 +31,11 @@ pub(super) struct KafkaSubscription {
 
 impl KafkaSubscription {
     pub(super) fn join(
-        options: Arc<KafkaOptions>,
+        options: &KafkaOptions,
         topic: Arc<Topic>,
         group: &str,
         closed: Arc<AtomicBool>,
+        threads: &Threads,
     ) -> Result<Self> {
         let timeout = options.request_timeout();
         let handover = Arc::new(Handover::new(Assignment::new(&topic.name, timeout)));
@@ -45,15 +48,16 @@ impl KafkaSubscription {
         client
             .subscribe(&[topic.name.as_str()])
             .map_err(failed("subscribe", &topic.name))?;
-        let client = Arc::new(client);
-        let polled = Arc::clone(&client);
+        let polled = Arc::new(client);
+        let client = Arc::downgrade(&polled);
         let name = topic.name.clone();
         let thread = std::thread::Builder::new().name(format!("kafka {group}"));
         let started = thread.spawn(move || fetcher::run(&polled, &name));
-        started.map_err(|source| Error::Io {
+        let thread = started.map_err(|source| Error::Io {
             path: "a thread".into(),
             source,
         })?;
+        threads.add(&handover, thread);
         Ok(Self {
             topic,
             closed,
@@ -66,10 +70,15 @@ impl KafkaSubscription {
     }
 
     fn check(&self) -> Result<()> {
-        if self.closed.load(Ordering::SeqCst) {
+        // Without a client nothing comes any more: its thread has ended.
+        if self.closed.load(Ordering::SeqCst) || self.client.strong_count() == 0 {
             return Err(Error::Closed);
         }
         self.topic.check_there()
+    }
+
+    fn client(&self) -> Result<Arc<Client>> {
+        self.client.upgrade().ok_or(Error::Closed)
     }
 
     /// What was handed over as an event; records that a later seek has made stale are left out.
@@ -129,7 +138,7 @@ impl Subscription for KafkaSubscription {
     async fn seek(&mut self, partition: PartitionId, offset: Offset) -> Result<()> {
         self.check()?;
         self.topic.check_partition(partition)?;
-        let (handover, client) = (Arc::clone(&self.handover), Arc::clone(&self.client));
+        let (handover, client) = (Arc::clone(&self.handover), self.client()?);
         blocking(move || handover.assignment.seek(&client, partition, offset)).await
     }
 
@@ -145,7 +154,7 @@ impl Subscription for KafkaSubscription {
             .copied()
             .filter(|partition| self.committed.get(*partition).is_none())
             .collect();
-        let (client, handover) = (Arc::clone(&self.client), Arc::clone(&self.handover));
+        let (client, handover) = (self.client()?, Arc::clone(&self.handover));
         let (topic, timeout) = (Arc::clone(&self.topic), self.timeout);
         let (mut committed, positions) = (self.committed.clone(), positions.clone());
         let stored = blocking(move || {

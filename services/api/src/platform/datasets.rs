@@ -65,9 +65,39 @@ impl StorePlatform {
             query,
             spec,
         };
-        self.control_plane().put_training_dataset(&dataset).await?;
-        reservation.is_over = true;
+        self.store_dataset(&dataset, &mut reservation).await?;
         Ok(dataset)
+    }
+
+    /// Stores what a dataset is. When the answer is lost, whether it is stored decides over its files; while
+    /// that cannot be known they stay, and a sweep gives up what was not stored.
+    async fn store_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        reservation: &mut Reservation,
+    ) -> Result<()> {
+        let error = match self.control_plane().put_training_dataset(dataset).await {
+            Ok(()) => {
+                reservation.is_over = true;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if !error.retry() {
+            return Err(error);
+        }
+        let (name, version) = (dataset.name.as_str(), dataset.version);
+        match self.stored_dataset(name, Some(version)).await {
+            Ok(stored) if stored.digest == dataset.digest => {
+                reservation.is_over = true;
+                Ok(())
+            }
+            Err(unknown) if unknown.retry() => {
+                reservation.is_over = true;
+                Err(error)
+            }
+            _ => Err(error),
+        }
     }
 
     async fn write_dataset(
@@ -219,6 +249,7 @@ struct Reservation {
     version: u32,
     /// Where files of ours may be.
     place: Option<DatasetPlace>,
+    /// Not to be given up any more, at least not by who made it.
     is_over: bool,
 }
 

@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Deserialize;
+use twinfold_http_kit::Stopping;
 use twinfold_http_kit::extract::Query;
 use twinfold_wire::rest::NewestChangeBody;
 
@@ -27,13 +28,21 @@ struct Wait {
 
 async fn newest(
     State(registry): State<Registry>,
+    stopping: Stopping,
     Query(wait): Query<Wait>,
 ) -> Json<NewestChangeBody> {
     let mut newest = registry.newest_change();
     let patience = Duration::from_millis(wait.wait_ms.min(WAIT_MS_MAX));
-    let moved = newest.wait_for(|sequence| *sequence > wait.after);
+    let moved = async {
+        let moved = newest.wait_for(|sequence| *sequence > wait.after).await;
+        moved.is_ok()
+    };
     // Whether it moved or not, what it is now is the answer.
-    let _elapsed = tokio::time::timeout(patience, moved).await.map(drop);
+    tokio::select! {
+        _moved = moved => {}
+        () = tokio::time::sleep(patience) => {}
+        () = stopping.told() => {}
+    }
     let sequence = *newest.borrow();
     Json(NewestChangeBody { sequence })
 }

@@ -7,6 +7,11 @@ use super::{RemoteRegistry, path};
 use crate::remote::http::PAGE_ITEMS_MAX;
 use crate::{Quarantine, Result};
 
+/// Records of one request: the registry stores them in one transaction, and others wait for it.
+const REPORT_RECORDS_MAX: usize = 1_000;
+/// Twice as much in JSON. A record that is larger is reported alone.
+const REPORT_BYTES_MAX: usize = 4 << 20;
+
 #[async_trait]
 impl Quarantine for RemoteRegistry {
     async fn quarantined(
@@ -55,5 +60,62 @@ impl RemoteRegistry {
         let page: PageBody<QuarantinedRecordBody> = self.registry.read(request).await?;
         let records = page.items.into_iter().map(QuarantinedRecord::try_from);
         Ok(records.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Neighbours that are reported in one request. A batch of nothing but bad records is larger than what the
+/// registry takes at once, and may not wait for a person.
+pub(super) fn reports(mut left: &[QuarantinedRecord]) -> Vec<&[QuarantinedRecord]> {
+    let mut reports = Vec::new();
+    while !left.is_empty() {
+        let mut bytes = 0;
+        let fitting = left.iter().take(REPORT_RECORDS_MAX).take_while(|record| {
+            bytes += record.key.len() + record.value.len() + record.headers.len();
+            bytes <= REPORT_BYTES_MAX
+        });
+        let (report, rest) = left.split_at(fitting.count().max(1));
+        reports.push(report);
+        left = rest;
+    }
+    reports
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::{EventTime, Offset, PartitionId};
+
+    use super::*;
+
+    fn bad(offset: u64, bytes: usize) -> QuarantinedRecord {
+        QuarantinedRecord {
+            group: FeatureGroupId::new("default", "weather", 1).expect("valid"),
+            position: Position {
+                partition: PartitionId(0),
+                offset: Offset(offset),
+            },
+            key: Vec::new(),
+            value: vec![0; bytes],
+            headers: Vec::new(),
+            code: "truncated".to_owned(),
+            reason: "it ends early".to_owned(),
+            quarantined_at: EventTime::from_micros(0),
+            replayed_at: None,
+        }
+    }
+
+    #[test]
+    fn every_record_is_reported_once_and_few_at_a_time() {
+        let huge = REPORT_BYTES_MAX + 1;
+        let half = REPORT_BYTES_MAX / 2;
+        let mut records: Vec<_> = [1, huge, half, half, half].into_iter().zip(0..).collect();
+        records.extend((5..5 + 2 * REPORT_RECORDS_MAX as u64).map(|offset| (0, offset)));
+        let records: Vec<_> = records
+            .into_iter()
+            .map(|(bytes, offset)| bad(offset, bytes))
+            .collect();
+        let reports = reports(&records);
+        let sizes: Vec<_> = reports.iter().map(|report| report.len()).collect();
+        assert_eq!(sizes, [1, 1, 2, REPORT_RECORDS_MAX, REPORT_RECORDS_MAX, 1]);
+        assert_eq!(reports.concat(), records);
     }
 }

@@ -80,9 +80,11 @@ impl Assignment {
         given: &mut TopicPartitionList,
     ) -> Vec<PartitionId> {
         let mut cursors = self.cursors();
-        // Until a seek nothing is fetched, so it does not matter from where.
+        // Until a seek nothing is fetched, so it does not matter from where; but never from a place that
+        // has to be asked for, such as the end: the client asks once more when the answer comes after the
+        // seek, and then goes there.
         let assigned = given
-            .set_all_offsets(At::End)
+            .set_all_offsets(At::Offset(0))
             .and_then(|()| consumer.incremental_assign(given))
             .and_then(|()| consumer.pause(given));
         if let Err(error) = assigned {

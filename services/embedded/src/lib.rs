@@ -14,6 +14,7 @@ mod retention;
 mod server;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use twinfold_client::{Error, Platform, Result};
@@ -52,16 +53,23 @@ pub fn log_to_stderr(config: &Config) -> Result<()> {
     }
 }
 
+/// A future whose code is compiled here, and not once more in every program that opens a platform.
+type Opening<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
 /// Opens the platform in `folder`, which is made when it does not exist. Call within a tokio runtime:
 /// the platform's tasks run on it.
-pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
-    let (platform, _registry) = platform::open(folder, options).await?;
-    Ok(Arc::new(platform))
+pub fn open(folder: &Path, options: Options) -> Opening<'_, Arc<dyn Platform>> {
+    Box::pin(async move {
+        let (platform, _registry) = platform::open(folder, options).await?;
+        Ok(Arc::new(platform) as Arc<dyn Platform>)
+    })
 }
 
 /// Opens the platform for a [`Server`], with the routes of a schema registry over its definitions.
-pub async fn open_to_serve(folder: &Path, options: Options) -> Result<(Arc<dyn Platform>, Router)> {
-    let (platform, registry) = platform::open(folder, options).await?;
-    let schema_registry = twinfold_registry::http::schema_registry(registry);
-    Ok((Arc::new(platform), schema_registry))
+pub fn open_to_serve(folder: &Path, options: Options) -> Opening<'_, (Arc<dyn Platform>, Router)> {
+    Box::pin(async move {
+        let (platform, registry) = platform::open(folder, options).await?;
+        let schema_registry = twinfold_registry::http::schema_registry(registry);
+        Ok((Arc::new(platform) as Arc<dyn Platform>, schema_registry))
+    })
 }

@@ -131,7 +131,8 @@ impl Run<'_> {
                 }
             }
         }
-        if self.is_commit_due() {
+        // Beside a write that is due it costs nothing.
+        if self.is_commit_due() && !self.is_write_due() {
             self.commit().await?;
         }
         self.intake.tell_lag(&self.written);
@@ -290,20 +291,30 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Writes what is buffered. Meanwhile the next batch is taken in, so that the sink does not wait for it.
+    /// Writes what is buffered. Meanwhile the topic is told what was written before, if that is due, and the
+    /// next batch is taken in, so that the sink does not wait for it.
     async fn write_and_fill(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let is_commit_due = self.is_commit_due();
+        if is_commit_due {
+            self.flush().await?;
+        }
         let Some(taken) = self.intake.take() else {
             return Ok(());
         };
         // No more is taken in when the write has ended, or when told to stop.
         let enough = shutdown.child_token();
-        let (intake, writer) = (&mut self.intake, &mut self.writer);
+        let (intake, writer, durable) = (&mut self.intake, &mut self.writer, &self.written);
         let writing = async {
             let reached = writer.write(taken, shutdown).await;
             enough.cancel();
             reached
         };
-        let filling = intake.fill(&self.written, &enough);
+        let filling = async {
+            if is_commit_due {
+                intake.commit(durable).await?;
+            }
+            intake.fill(durable, &enough).await
+        };
         let (reached, filled) = tokio::join!(writing, filling);
         self.now_us = self.consumer.clock.now_us();
         self.written.merge(&reached?);

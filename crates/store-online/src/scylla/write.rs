@@ -1,14 +1,16 @@
 //! Records on their way into a table: the newest of each key, grouped by replica, in unlogged batches.
 
+use ::scylla::frame::response::result::ColumnType;
 use ::scylla::serialize::SerializationError;
 use ::scylla::serialize::row::{RowSerializationContext, SerializeRow};
-use ::scylla::serialize::writers::RowWriter;
+use ::scylla::serialize::value::SerializeValue;
+use ::scylla::serialize::writers::{CellWriter, RowWriter, WrittenCellProof};
 use ::scylla::statement::batch::{Batch, BatchType};
 use ::scylla::statement::prepared::PreparedStatement;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use twinfold_model::Operation;
-use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, encode_value};
+use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, value_header};
 
 use super::cluster::Cluster;
 use super::failure::Failure;
@@ -142,9 +144,7 @@ impl SerializeRow for Change {
         let row = &self.0;
         match row.version.operation {
             Operation::Upsert => {
-                let mut value = Vec::new();
-                encode_value(row.version.offset, row.schema, &row.body, &mut value);
-                (self.timestamp(), value, &row.key).serialize(context, writer)
+                (self.timestamp(), Value(row), &row.key).serialize(context, writer)
             }
             Operation::Delete => (self.timestamp(), &row.key).serialize(context, writer),
         }
@@ -155,9 +155,28 @@ impl SerializeRow for Change {
     }
 }
 
+/// The online value of a record, copied straight into the request.
+struct Value<'a>(&'a Upsert);
+
+impl SerializeValue for Value<'_> {
+    fn serialize<'b>(
+        &self,
+        _: &ColumnType<'_>,
+        writer: CellWriter<'b>,
+    ) -> Result<WrittenCellProof<'b>, SerializationError> {
+        let row = self.0;
+        let mut value = writer.into_value_builder();
+        value.append_bytes(&value_header(row.version.offset, row.schema));
+        value.append_bytes(&row.body);
+        value.finish().map_err(SerializationError::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ::scylla::frame::response::result::NativeType;
     use twinfold_model::EventTime;
+    use twinfold_wire::row::encode_value;
 
     use super::*;
     use crate::conformance::row;
@@ -169,5 +188,19 @@ mod tests {
         }
         let earliest = row(b"key", EventTime::MIN.micros(), 0, b"");
         assert_eq!(Change(earliest).timestamp(), TIMESTAMP_MIN);
+    }
+
+    #[test]
+    fn a_value_travels_as_it_is_read() {
+        let row = row(b"key", 1, 7, b"body");
+        let mut wanted = Vec::new();
+        encode_value(row.version.offset, row.schema, &row.body, &mut wanted);
+        let mut cell = Vec::new();
+        let blob = ColumnType::Native(NativeType::Blob);
+        let written = Value(&row).serialize(&blob, CellWriter::new(&mut cell));
+        written.expect("it fits");
+        let (length, found) = cell.split_first_chunk().expect("a length");
+        assert_eq!(i32::from_be_bytes(*length), wanted.len() as i32);
+        assert_eq!(found, wanted);
     }
 }

@@ -1,4 +1,5 @@
 //! Records on their way into a table: the newest of each key, grouped by replica, in unlogged batches.
+//! A run of records is planned while the requests of those before it are under way.
 
 use ::scylla::frame::response::result::ColumnType;
 use ::scylla::serialize::SerializationError;
@@ -23,6 +24,8 @@ const ACTION: &str = "rows cannot be written";
 
 /// CQL has no timestamp before this one: the smallest number says that there is none.
 const TIMESTAMP_MIN: i64 = i64::MIN + 1;
+/// Rows that are planned at a stretch, while others are on their way: about a millisecond.
+const PLAN_ROWS_MAX: usize = 4_096;
 /// About what a request, and what the servers count of it, has of each row besides key and value.
 const ROW_BYTES: usize = 64;
 
@@ -36,42 +39,41 @@ impl Cluster {
                 bytes_max: KEY_BYTES_MAX,
             });
         }
-        let newest: Vec<Upsert> = plan::newest(rows).into_iter().cloned().collect();
-        let stats = UpsertStats {
-            applied: newest.len() as u64,
-            superseded: (rows.len() - newest.len()) as u64,
-        };
-        self.write(&table, newest).await?;
-        Ok(stats)
+        self.write(&table, rows).await
     }
 
-    /// Writes records of different keys. On an error some of them may be written.
-    pub async fn write(&self, table: &Table, rows: Vec<Upsert>) -> Result<()> {
+    /// Writes records. On an error some of them may be written.
+    pub async fn write(&self, table: &Table, rows: &[Upsert]) -> Result<UpsertStats> {
         let limits = Limits {
             items_max: self.options.batch_rows_max,
             bytes_max: self.options.batch_bytes_max,
         };
         let mut replicas = self.replicas(table);
-        let parcels = rows.into_iter().map(|row| Parcel {
-            bytes: row.key.len() + VALUE_HEADER_BYTES + row.body.len() + ROW_BYTES,
-            replica: replicas.number_of(&row.key),
-            item: Change(row),
-        });
-        let batches = plan::batches(parcels, limits);
         let mut writes = FuturesUnordered::new();
-        for batch in batches {
-            if writes.len() >= self.options.batches_in_flight_max
-                && let Some(written) = writes.next().await
-            {
-                written?;
+        let mut stats = UpsertStats::default();
+        for rows in rows.chunks(PLAN_ROWS_MAX) {
+            let newest = plan::newest(rows);
+            stats.applied += newest.len() as u64;
+            stats.superseded += (rows.len() - newest.len()) as u64;
+            let parcels = newest.into_iter().map(|row| Parcel {
+                bytes: row.key.len() + VALUE_HEADER_BYTES + row.body.len() + ROW_BYTES,
+                replica: replicas.number_of(&row.key),
+                item: Change(row.clone()),
+            });
+            for batch in plan::batches(parcels, limits) {
+                if writes.len() >= self.options.batches_in_flight_max
+                    && let Some(written) = writes.next().await
+                {
+                    written?;
+                }
+                let route = replicas.route(batch.replica);
+                writes.push(self.write_batch(table, batch.items, route));
             }
-            let route = replicas.route(batch.replica);
-            writes.push(self.write_batch(table, batch.items, route));
         }
         while let Some(written) = writes.next().await {
             written?;
         }
-        Ok(())
+        Ok(stats)
     }
 
     /// Sends a batch, in smaller ones when the servers do not take it as it is.

@@ -11,6 +11,7 @@ use twinfold_store_online::TableConfig;
 use twinfold_testkit::servers;
 
 const WIDTHS: [usize; 3] = [11, 51, 101];
+const CONNECTIONS: [usize; 3] = [1, 2, 4];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Store {
@@ -47,6 +48,9 @@ async fn main() {
         println!("  bare consumer {}", sides.consumer);
         println!("  bare writes   {}", sides.writes);
         all.push(sides);
+    }
+    if store == Store::Cassandra {
+        compare_connections(&deployment, rows).await;
     }
     // The worst of the widths is the figure.
     let worst = all
@@ -138,6 +142,22 @@ async fn measure(
             true => after,
             false => before,
         },
+    }
+}
+
+/// Says how many connections to a node serve onlinefs best.
+async fn compare_connections(deployment: &Deployment, rows: usize) {
+    let pool = RowPool::with_features(WIDTHS[0]);
+    for connections in CONNECTIONS {
+        let group = wide_group(&format!("bench_connections_{connections}"), WIDTHS[0]);
+        let resource = deployment.create(&group).await.resource.clone();
+        deployment.fill(&group, pool.batches(rows)).await;
+        settle().await;
+        let url = deployment.cassandra_url();
+        let url = format!("{url}&connections_per_shard={connections}");
+        let outcome = ours(deployment, &url, &group, &resource, &pool, rows).await;
+        println!("  onlinefs over {connections} connections {outcome}");
+        deployment.delete(&group).await;
     }
 }
 

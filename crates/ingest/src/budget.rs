@@ -6,8 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What the budget is counted in: small enough to be fair, large enough for budgets beyond 4 GiB.
 const BLOCK_BYTES: usize = 1024;
-/// A group buffers at most this part of the budget, so that several have rows in hand at once.
-const GROUPS_MIN: usize = 4;
+/// So many batches fit into the budget. A group has two in hand, one that is written and one that fills.
+const BATCHES_MIN: usize = 4;
 
 /// Bytes that the groups of one materializer may hold together. Clones share them.
 ///
@@ -29,9 +29,9 @@ impl Budget {
         }
     }
 
-    /// What one group may buffer of a budget.
+    /// What one batch may take of a budget.
     pub(crate) fn share(bytes_max: usize) -> usize {
-        (bytes_max / GROUPS_MIN).max(1)
+        (bytes_max / BATCHES_MIN).max(1)
     }
 
     /// More than there is would wait for ever: a fetch of one huge record takes all.
@@ -41,7 +41,7 @@ impl Budget {
     }
 }
 
-/// What one group holds of the budget; given back when dropped.
+/// What one batch holds of the budget; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
     budget: Budget,
@@ -70,8 +70,12 @@ impl Held {
         self.add(taken.expect("nobody closes the semaphore"));
     }
 
-    pub(crate) fn release(&mut self) {
-        self.permit = None;
+    /// Hands over what is held; nothing is left.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            budget: self.budget.clone(),
+            permit: self.permit.take(),
+        }
     }
 
     fn add(&mut self, permit: OwnedSemaphorePermit) {
@@ -100,7 +104,7 @@ mod tests {
         // One block is free, but somebody was here before.
         assert!(!late.try_grow(1));
         assert!(!hot.try_grow(1));
-        hot.release();
+        drop(hot.take());
         assert!(poll!(&mut waiting).is_ready());
         assert!(late.try_grow(2 * BLOCK_BYTES));
         assert!(!hot.try_grow(1));
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn several_groups_fit_into_a_budget() {
+    fn several_batches_fit_into_a_budget() {
         assert_eq!(Budget::share(64 << 20), 16 << 20);
         assert_eq!(Budget::share(0), 1);
     }

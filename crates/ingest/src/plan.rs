@@ -109,11 +109,14 @@ impl Buffer {
         }
     }
 
+    /// Whether what is buffered is as much as a batch may be.
+    pub fn is_full(&self) -> bool {
+        self.batch.rows.len() + self.batch.quarantined.len() >= self.limits.batch_rows_max
+            || self.batch.bytes >= self.limits.batch_bytes_max
+    }
+
     pub fn is_due(&self, now_us: i64) -> bool {
-        !self.is_empty()
-            && (self.batch.rows.len() + self.batch.quarantined.len() >= self.limits.batch_rows_max
-                || self.batch.bytes >= self.limits.batch_bytes_max
-                || self.wait(now_us).is_zero())
+        !self.is_empty() && (self.is_full() || self.wait(now_us).is_zero())
     }
 
     /// How long to wait for more before what is buffered becomes due by age or by idleness.

@@ -17,8 +17,8 @@ pub struct SinkError {
 
 /// Where the rows of one feature group go.
 ///
-/// The loop calls from one task, in the order of the topic. A sink must take the same batch again
-/// without harm: after a failure, and after a restart from older positions.
+/// The loop calls from one task, in the order of the topic, one call at a time. A sink must take the same
+/// batch again without harm: after a failure, and after a restart from older positions.
 #[async_trait]
 pub trait Sink: Send {
     /// The group's definition, before the first batch and whenever it has changed.
@@ -31,8 +31,8 @@ pub trait Sink: Send {
     /// Writes the batch; when this returns its rows are readable.
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
 
-    /// Hears, at every turn of the loop, how long rows have waited to be written: nothing when none do.
-    /// Called between writes; a sink that is asked for it counts it.
+    /// Hears, between writes and after each attempt that failed, how long rows have waited to be written:
+    /// nothing when none do. A sink that is asked for it counts it.
     fn note_waiting(&mut self, _waited: Duration) {}
 
     /// Makes all that was written durable; afterwards its positions are committed.

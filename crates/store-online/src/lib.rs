@@ -73,7 +73,7 @@ pub struct StoredRow {
 }
 
 /// What an [`upsert`](OnlineStore::upsert) did. A backend whose servers decide what is newest does not
-/// ask them: to it a record is applied unless a newer one of the same call superseded it.
+/// ask them: to it a record is applied unless it was left out for a newer one of the same call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpsertStats {
     /// Records that became the newest of their key.

@@ -2,4 +2,6 @@
 
 mod budget;
 mod metrics;
+mod overlap;
+mod script;
 mod world;

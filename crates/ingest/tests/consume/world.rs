@@ -110,7 +110,12 @@ impl Gate {
     }
 
     pub fn rows(&self) -> usize {
-        self.batches.lock().expect("whole").iter().sum()
+        self.sizes().iter().sum()
+    }
+
+    /// Rows of each batch, in the order in which they were written.
+    pub fn sizes(&self) -> Vec<usize> {
+        self.batches.lock().expect("whole").clone()
     }
 
     /// Returns when a batch stands before the gate.
@@ -182,12 +187,19 @@ impl World {
         world
     }
 
+    /// Rows as the topic has them.
+    pub fn values(&self, index: usize, seed: u64, count: usize) -> Vec<Bytes> {
+        let definition = self.registry.definition(index);
+        let mut encoder = Encoder::new(&definition.group, definition.schema).expect("encoder");
+        let encoded = encoder.encode(&rows(&definition.group, seed, count));
+        encoded.expect("rows").iter().collect()
+    }
+
     /// Appends so many times so many rows.
     pub async fn append(&self, index: usize, times: usize, count: usize) {
         let definition = self.registry.definition(index);
-        let mut encoder = Encoder::new(&definition.group, definition.schema).expect("encoder");
         for seed in 0..times {
-            let encoded = encoder.encode(&rows(&definition.group, seed as u64, count));
+            let values = self.values(index, seed as u64, count);
             let record = |value| NewRecord {
                 key: Bytes::new(),
                 value,
@@ -195,7 +207,7 @@ impl World {
             let append = Append {
                 partition: PartitionId(0),
                 headers: Headers::default(),
-                records: encoded.expect("rows").iter().map(record).collect(),
+                records: values.into_iter().map(record).collect(),
             };
             let appended = self.topics.append(&definition.resource, vec![append]);
             appended.await.expect("appended");
@@ -204,13 +216,23 @@ impl World {
 
     /// Starts the group's consumer, whose sink writes as many batches as it is let.
     pub fn start(&self, index: usize, permits: usize) -> Arc<Gate> {
+        self.start_over(Arc::clone(&self.topics), index, permits)
+    }
+
+    /// The same with other topics.
+    pub fn start_over(
+        &self,
+        topics: Arc<dyn TopicStore>,
+        index: usize,
+        permits: usize,
+    ) -> Arc<Gate> {
         let definition = self.registry.definition(index);
         let gate = Gate::with(permits);
         let consumer = Consumer {
             name: "onlinefs",
             group: definition.group.id().clone(),
             resource: definition.resource.clone(),
-            topics: Arc::clone(&self.topics),
+            topics,
             definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
             limits: Limits {
                 batch_rows_max: 1,

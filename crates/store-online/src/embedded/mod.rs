@@ -131,15 +131,19 @@ impl OnlineStore for EmbeddedOnline {
                 bytes_max: record::RECORD_BYTES_MAX,
             });
         }
+        let (seed, id) = (self.engine.log.seed, table.id);
+        let mut batches = batch::cut(rows).map(|rows| Batch::new(seed, id, rows));
         let mut stats = UpsertStats::default();
-        for rows in batch::cut(rows) {
-            let batch = Batch::new(self.engine.log.seed, table.id, rows);
+        let mut next = batches.next();
+        while let Some(batch) = next {
             let (engine, table) = (Arc::clone(&self.engine), Arc::clone(&table));
             let written = blocking(move || {
                 let written = engine.commit(&table, batch)?;
                 engine.wait_for_space();
                 Ok(written)
             });
+            // Encoded while the one before is written.
+            next = batches.next();
             let written = written.await?;
             stats.applied += written.applied;
             stats.superseded += written.superseded;
@@ -202,14 +206,18 @@ fn parse_cursor(cursor: &[u8]) -> Result<KeyHash> {
     Ok(KeyHash(u128::from_be_bytes(hash)))
 }
 
-async fn blocking<T: Send + 'static>(
+/// Begins at once, whether it is waited for or not.
+fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime is shutting down and did not start the work.
-        Err(_) => Err(Error::Closed),
+) -> impl Future<Output = Result<T>> + Send {
+    let working = tokio::task::spawn_blocking(work);
+    async {
+        match working.await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime is shutting down and did not start the work.
+            Err(_) => Err(Error::Closed),
+        }
     }
 }
 

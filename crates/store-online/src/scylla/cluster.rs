@@ -136,6 +136,7 @@ async fn open_session(options: &ScyllaOptions) -> Result<Session> {
     let mut builder = SessionBuilder::new()
         .known_nodes(&options.contact_points)
         .default_execution_profile_handle(profile.into_handle())
+        .pool_size(options.pool_size())
         .connection_timeout(options.connect_timeout())
         .keepalive_interval(KEEPALIVE_INTERVAL)
         .keepalive_timeout(KEEPALIVE_TIMEOUT)

@@ -47,8 +47,9 @@ impl Cluster {
             };
             let is_expired =
                 |(_, event_time): &(Bytes, EventTime)| ttl.is_expired(*event_time, now);
-            let expired = rows.into_iter().filter(is_expired).map(forgotten).collect();
-            self.write(&table, expired).await?;
+            let expired = rows.into_iter().filter(is_expired).map(forgotten);
+            let expired: Vec<_> = expired.collect();
+            self.write(&table, &expired).await?;
             cursor = next;
             if cursor.is_none() {
                 break;

@@ -1,6 +1,9 @@
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
+
+use ::scylla::client::PoolSize;
 
 use crate::{Error, Result};
 
@@ -22,6 +25,9 @@ pub struct ScyllaOptions {
     /// Stock servers refuse batches above 50 KiB (Cassandra) or 1 MiB (ScyllaDB). A larger row travels
     /// alone.
     pub batch_bytes_max: usize,
+    /// Connections to each shard of a node; a node of Cassandra has one. Each is served by a task of its own
+    /// here, and on Cassandra by a thread of its own.
+    pub connections_per_shard: usize,
     /// Requests that write at the same time, of all callers together.
     pub batches_in_flight_max: usize,
     /// Keys of one request that reads. Stock ScyllaDB refuses more than 100.
@@ -67,6 +73,7 @@ const BATCH_ROWS_LIMIT: u64 = 65_535;
 const BATCH_BYTES_LIMIT: u64 = 16 << 20;
 const READ_KEYS_LIMIT: u64 = 10_000;
 const IN_FLIGHT_LIMIT: u64 = 10_000;
+const CONNECTIONS_LIMIT: u64 = 64;
 const HOUR_MS: u64 = 3_600_000;
 
 impl ScyllaOptions {
@@ -80,6 +87,7 @@ impl ScyllaOptions {
             consistency: Consistency::LocalQuorum,
             batch_rows_max: 100,
             batch_bytes_max: 48 << 10,
+            connections_per_shard: 2,
             batches_in_flight_max: 32,
             read_keys_max: 100,
             reads_in_flight_max: 16,
@@ -118,6 +126,7 @@ impl ScyllaOptions {
             "consistency" => self.consistency = Consistency::parse(value)?,
             "batch_rows_max" => self.batch_rows_max = number(name, value)?,
             "batch_bytes_max" => self.batch_bytes_max = number(name, value)?,
+            "connections_per_shard" => self.connections_per_shard = number(name, value)?,
             "batches_in_flight_max" => self.batches_in_flight_max = number(name, value)?,
             "read_keys_max" => self.read_keys_max = number(name, value)?,
             "reads_in_flight_max" => self.reads_in_flight_max = number(name, value)?,
@@ -127,8 +136,9 @@ impl ScyllaOptions {
             "schema_timeout_ms" => self.schema_timeout_ms = number(name, value)?,
             _ => {
                 let wanted = "replication, datacenter, consistency, batch_rows_max, batch_bytes_max, \
-                     batches_in_flight_max, read_keys_max, reads_in_flight_max, gc_grace_s, \
-                     connect_timeout_ms, request_timeout_ms or schema_timeout_ms";
+                     connections_per_shard, batches_in_flight_max, read_keys_max, \
+                     reads_in_flight_max, gc_grace_s, connect_timeout_ms, request_timeout_ms or \
+                     schema_timeout_ms";
                 return Err(invalid("setting", name, wanted));
             }
         }
@@ -164,6 +174,11 @@ impl ScyllaOptions {
                 1..=BATCH_BYTES_LIMIT,
             ),
             (
+                "connections_per_shard",
+                self.connections_per_shard as u64,
+                1..=CONNECTIONS_LIMIT,
+            ),
+            (
                 "batches_in_flight_max",
                 self.batches_in_flight_max as u64,
                 1..=IN_FLIGHT_LIMIT,
@@ -193,6 +208,12 @@ impl ScyllaOptions {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn pool_size(&self) -> PoolSize {
+        // `check` has refused 0.
+        let connections = NonZeroUsize::new(self.connections_per_shard);
+        PoolSize::PerShard(connections.unwrap_or(NonZeroUsize::MIN))
     }
 
     pub(super) fn connect_timeout(&self) -> Duration {
@@ -282,7 +303,7 @@ mod tests {
     fn a_url_says_where_and_how() {
         let options = ScyllaOptions::parse(
             "feature%40store:p%3Aw%2f%C3%A4@a:9042,b/online?replication=1&datacenter=dc1\
-             &consistency=quorum&batch_bytes_max=1000&gc_grace_s=60",
+             &consistency=quorum&batch_bytes_max=1000&gc_grace_s=60&connections_per_shard=3",
         );
         let options = options.expect("valid");
         assert_eq!(options.contact_points, ["a:9042", "b"]);
@@ -294,6 +315,7 @@ mod tests {
         assert_eq!(options.datacenter.as_deref(), Some("dc1"));
         assert_eq!(options.consistency, Consistency::Quorum);
         assert_eq!((options.batch_bytes_max, options.gc_grace_s), (1_000, 60));
+        assert_eq!(options.connections_per_shard, 3);
         assert!(!format!("{options:?}").contains("p:w"));
         let plain = ScyllaOptions::parse("[::1]:9042/online/").expect("valid");
         let contact_points = vec!["[::1]:9042".to_owned()];
@@ -315,6 +337,7 @@ mod tests {
             ("a:1/ks?batch_rows_max=many", "`many`, wanted a number"),
             ("a:1/ks?batch_rows_max=0", "`0`, wanted 1 to 65535"),
             ("a:1/ks?batch_rows_max=65536", "`batch_rows_max`"),
+            ("a:1/ks?connections_per_shard=0", "`0`, wanted 1 to 64"),
             (
                 "a:1/ks?connect_timeout_ms=-1",
                 "`connect_timeout_ms`: found `-1`",

@@ -6,7 +6,8 @@ use std::collections::hash_map::Entry;
 use super::failure::Kind;
 use crate::Upsert;
 
-/// Of the records of each key only the newest: the others would lose anyway.
+/// Of the records of each key only the newest: the others would lose anyway, in whatever order they are
+/// written.
 pub(super) fn newest(rows: &[Upsert]) -> Vec<&Upsert> {
     let mut places: HashMap<&[u8], usize> = HashMap::with_capacity(rows.len());
     let mut newest: Vec<&Upsert> = Vec::with_capacity(rows.len());

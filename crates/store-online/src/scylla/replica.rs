@@ -14,7 +14,7 @@ use ::scylla::routing::partitioner::{Murmur3Partitioner, Partitioner};
 pub(super) type Route = Option<Arc<dyn LoadBalancingPolicy>>;
 
 /// No copies on any ring.
-static NOWHERE: Strategy = Strategy::SimpleStrategy {
+const NOWHERE: Strategy = Strategy::SimpleStrategy {
     replication_factor: 0,
 };
 
@@ -28,6 +28,10 @@ pub(super) struct Replicas<'a> {
     table: &'a TableSpec<'static>,
     datacenter: Option<&'a str>,
     others: &'a Arc<dyn LoadBalancingPolicy>,
+    /// How copies are laid out; `None` when the keyspace is not known.
+    strategy: Option<Strategy>,
+    /// One node without shards: the first place that is found is that of all keys.
+    is_one_place: bool,
     /// By host and shard.
     numbers: HashMap<(u128, Shard), usize>,
     found: Vec<(Arc<Node>, Shard)>,
@@ -40,25 +44,35 @@ impl<'a> Replicas<'a> {
         datacenter: Option<&'a str>,
         others: &'a Arc<dyn LoadBalancingPolicy>,
     ) -> Self {
+        // Tablets move, and the ring does not know where they are: only what the driver has learned of
+        // them counts.
+        let keyspace = state.get_keyspace(table.ks_name());
+        let strategy = keyspace.map(|keyspace| match keyspace.tablet_based {
+            true => NOWHERE,
+            false => keyspace.strategy.clone(),
+        });
+        let is_one_place = match state.get_nodes_info() {
+            [node] => node.sharder().is_none(),
+            _ => false,
+        };
         Self {
             state,
             table,
             datacenter,
             others,
+            strategy,
+            is_one_place,
             numbers: HashMap::new(),
             found: Vec::new(),
         }
     }
 
     pub fn number_of(&mut self, key: &[u8]) -> Option<usize> {
+        if self.is_one_place && !self.found.is_empty() {
+            return Some(0);
+        }
         let token = Murmur3Partitioner.hash_one(key);
-        let keyspace = self.state.get_keyspace(self.table.ks_name())?;
-        // Tablets move, and the ring does not know where they are: only what the driver has learned of
-        // them counts.
-        let strategy = match keyspace.tablet_based {
-            true => &NOWHERE,
-            false => &keyspace.strategy,
-        };
+        let strategy = self.strategy.as_ref()?;
         let locator = self.state.replica_locator();
         let replicas = locator.replicas_for_token(token, strategy, self.datacenter, self.table);
         let (node, shard) = replicas.into_iter().next()?;

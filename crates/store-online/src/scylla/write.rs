@@ -1,14 +1,17 @@
 //! Records on their way into a table: the newest of each key, grouped by replica, in unlogged batches.
+//! A run of records is planned while the requests of those before it are under way.
 
+use ::scylla::frame::response::result::ColumnType;
 use ::scylla::serialize::SerializationError;
 use ::scylla::serialize::row::{RowSerializationContext, SerializeRow};
-use ::scylla::serialize::writers::RowWriter;
+use ::scylla::serialize::value::SerializeValue;
+use ::scylla::serialize::writers::{CellWriter, RowWriter, WrittenCellProof};
 use ::scylla::statement::batch::{Batch, BatchType};
 use ::scylla::statement::prepared::PreparedStatement;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use twinfold_model::Operation;
-use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, encode_value};
+use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, value_header};
 
 use super::cluster::Cluster;
 use super::failure::Failure;
@@ -21,6 +24,8 @@ const ACTION: &str = "rows cannot be written";
 
 /// CQL has no timestamp before this one: the smallest number says that there is none.
 const TIMESTAMP_MIN: i64 = i64::MIN + 1;
+/// Rows that are planned at a stretch, while others are on their way: about a millisecond.
+const PLAN_ROWS_MAX: usize = 4_096;
 /// About what a request, and what the servers count of it, has of each row besides key and value.
 const ROW_BYTES: usize = 64;
 
@@ -34,42 +39,41 @@ impl Cluster {
                 bytes_max: KEY_BYTES_MAX,
             });
         }
-        let newest: Vec<Upsert> = plan::newest(rows).into_iter().cloned().collect();
-        let stats = UpsertStats {
-            applied: newest.len() as u64,
-            superseded: (rows.len() - newest.len()) as u64,
-        };
-        self.write(&table, newest).await?;
-        Ok(stats)
+        self.write(&table, rows).await
     }
 
-    /// Writes records of different keys. On an error some of them may be written.
-    pub async fn write(&self, table: &Table, rows: Vec<Upsert>) -> Result<()> {
+    /// Writes records. On an error some of them may be written.
+    pub async fn write(&self, table: &Table, rows: &[Upsert]) -> Result<UpsertStats> {
         let limits = Limits {
             items_max: self.options.batch_rows_max,
             bytes_max: self.options.batch_bytes_max,
         };
         let mut replicas = self.replicas(table);
-        let parcels = rows.into_iter().map(|row| Parcel {
-            bytes: row.key.len() + VALUE_HEADER_BYTES + row.body.len() + ROW_BYTES,
-            replica: replicas.number_of(&row.key),
-            item: Change(row),
-        });
-        let batches = plan::batches(parcels, limits);
         let mut writes = FuturesUnordered::new();
-        for batch in batches {
-            if writes.len() >= self.options.batches_in_flight_max
-                && let Some(written) = writes.next().await
-            {
-                written?;
+        let mut stats = UpsertStats::default();
+        for rows in rows.chunks(PLAN_ROWS_MAX) {
+            let newest = plan::newest(rows);
+            stats.applied += newest.len() as u64;
+            stats.superseded += (rows.len() - newest.len()) as u64;
+            let parcels = newest.into_iter().map(|row| Parcel {
+                bytes: row.key.len() + VALUE_HEADER_BYTES + row.body.len() + ROW_BYTES,
+                replica: replicas.number_of(&row.key),
+                item: Change(row.clone()),
+            });
+            for batch in plan::batches(parcels, limits) {
+                if writes.len() >= self.options.batches_in_flight_max
+                    && let Some(written) = writes.next().await
+                {
+                    written?;
+                }
+                let route = replicas.route(batch.replica);
+                writes.push(self.write_batch(table, batch.items, route));
             }
-            let route = replicas.route(batch.replica);
-            writes.push(self.write_batch(table, batch.items, route));
         }
         while let Some(written) = writes.next().await {
             written?;
         }
-        Ok(())
+        Ok(stats)
     }
 
     /// Sends a batch, in smaller ones when the servers do not take it as it is.
@@ -142,9 +146,7 @@ impl SerializeRow for Change {
         let row = &self.0;
         match row.version.operation {
             Operation::Upsert => {
-                let mut value = Vec::new();
-                encode_value(row.version.offset, row.schema, &row.body, &mut value);
-                (self.timestamp(), value, &row.key).serialize(context, writer)
+                (self.timestamp(), Value(row), &row.key).serialize(context, writer)
             }
             Operation::Delete => (self.timestamp(), &row.key).serialize(context, writer),
         }
@@ -155,9 +157,28 @@ impl SerializeRow for Change {
     }
 }
 
+/// The online value of a record, copied straight into the request.
+struct Value<'a>(&'a Upsert);
+
+impl SerializeValue for Value<'_> {
+    fn serialize<'b>(
+        &self,
+        _: &ColumnType<'_>,
+        writer: CellWriter<'b>,
+    ) -> Result<WrittenCellProof<'b>, SerializationError> {
+        let row = self.0;
+        let mut value = writer.into_value_builder();
+        value.append_bytes(&value_header(row.version.offset, row.schema));
+        value.append_bytes(&row.body);
+        value.finish().map_err(SerializationError::new)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use ::scylla::frame::response::result::NativeType;
     use twinfold_model::EventTime;
+    use twinfold_wire::row::encode_value;
 
     use super::*;
     use crate::conformance::row;
@@ -169,5 +190,19 @@ mod tests {
         }
         let earliest = row(b"key", EventTime::MIN.micros(), 0, b"");
         assert_eq!(Change(earliest).timestamp(), TIMESTAMP_MIN);
+    }
+
+    #[test]
+    fn a_value_travels_as_it_is_read() {
+        let row = row(b"key", 1, 7, b"body");
+        let mut wanted = Vec::new();
+        encode_value(row.version.offset, row.schema, &row.body, &mut wanted);
+        let mut cell = Vec::new();
+        let blob = ColumnType::Native(NativeType::Blob);
+        let written = Value(&row).serialize(&blob, CellWriter::new(&mut cell));
+        written.expect("it fits");
+        let (length, found) = cell.split_first_chunk().expect("a length");
+        assert_eq!(i32::from_be_bytes(*length), wanted.len() as i32);
+        assert_eq!(found, wanted);
     }
 }

@@ -24,7 +24,7 @@ pub struct KafkaOptions {
     pub message_bytes_max: u32,
     /// Rows that wait in this process for the brokers.
     pub send_buffer_bytes_max: u32,
-    /// Rows fetched ahead for one subscription.
+    /// Rows fetched ahead for one subscription; not more when there are 100,000.
     pub fetch_buffer_bytes_max: u32,
     /// How long an append waits for others to share its request.
     pub linger_ms: u32,
@@ -178,7 +178,8 @@ impl KafkaOptions {
             .set("fetch.wait.max.ms", "100")
             .set("fetch.max.bytes", fetch_bytes_max.to_string())
             .set("max.partition.fetch.bytes", "4194304")
-            .set("queued.min.messages", "1000000")
+            // A message takes half a KiB beside its bytes: small ones are not fetched ahead up to the buffer.
+            .set("queued.min.messages", "100000")
             .set(
                 "queued.max.messages.kbytes",
                 (self.fetch_buffer_bytes_max / 1024).to_string(),

@@ -8,6 +8,6 @@ mod value;
 pub use key::{KEY_BYTES_MAX, KEY_VERSION, KeyEncoder, Keys, decode_key};
 pub use partition::partition;
 pub use projection::Projection;
-pub use value::{VALUE_HEADER_BYTES, ValueView, encode_value};
+pub use value::{VALUE_HEADER_BYTES, ValueView, encode_value, value_header};
 
 pub(crate) use key::{KeySink, begin_key};

@@ -9,9 +9,17 @@ pub const VALUE_HEADER_BYTES: usize = 12;
 /// Appends the online value of a record.
 pub fn encode_value(offset: Offset, schema: SchemaId, body: &[u8], out: &mut Vec<u8>) {
     out.reserve(VALUE_HEADER_BYTES + body.len());
-    out.extend_from_slice(&offset.0.to_be_bytes());
-    out.extend_from_slice(&schema.0.to_be_bytes());
+    out.extend_from_slice(&value_header(offset, schema));
     out.extend_from_slice(body);
+}
+
+/// What stands before the body in the online value of a record, for who copies the body elsewhere.
+pub fn value_header(offset: Offset, schema: SchemaId) -> [u8; VALUE_HEADER_BYTES] {
+    let mut header = [0; VALUE_HEADER_BYTES];
+    let (first, second) = header.split_at_mut(size_of::<u64>());
+    first.copy_from_slice(&offset.0.to_be_bytes());
+    second.copy_from_slice(&schema.0.to_be_bytes());
+    header
 }
 
 /// An online value, read in place.

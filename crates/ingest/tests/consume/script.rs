@@ -1,0 +1,130 @@
+//! A topic that brings what a test says, when it says so.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, watch};
+use twinfold_model::{Offset, PartitionId, Positions};
+use twinfold_store_topic::{
+    Append, Appended, Bounds, Event, FetchLimits, Result, Subscription, TopicConfig, TopicStore,
+};
+
+use crate::world::DEADLINE;
+
+const EVENTS_MAX: usize = 8;
+
+#[derive(Debug)]
+pub struct Script {
+    events: mpsc::Sender<Event>,
+    /// For the one subscription.
+    brought: Mutex<Option<mpsc::Receiver<Event>>>,
+    seen: Arc<Seen>,
+}
+
+/// What the consumer has done.
+#[derive(Debug, Default)]
+struct Seen {
+    taken: watch::Sender<usize>,
+    commits: Mutex<Vec<Positions>>,
+}
+
+impl Script {
+    pub fn new() -> Arc<Self> {
+        let (events, brought) = mpsc::channel(EVENTS_MAX);
+        Arc::new(Self {
+            events,
+            brought: Mutex::new(Some(brought)),
+            seen: Arc::default(),
+        })
+    }
+
+    pub async fn bring(&self, event: Event) {
+        self.events.send(event).await.expect("somebody listens");
+    }
+
+    /// Returns when the consumer has taken so many events.
+    pub async fn has_taken(&self, events: usize) {
+        let mut taken = self.seen.taken.subscribe();
+        let seen = tokio::time::timeout(DEADLINE, taken.wait_for(|taken| *taken >= events));
+        seen.await.expect("in time").expect("the script stays");
+    }
+
+    /// What was committed, in order.
+    pub fn commits(&self) -> Vec<Positions> {
+        self.seen.commits.lock().expect("whole").clone()
+    }
+}
+
+#[async_trait]
+impl TopicStore for Script {
+    async fn create(&self, _: &str, _: &TopicConfig) -> Result<()> {
+        Ok(())
+    }
+
+    async fn drop_topic(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn append(&self, _: &str, _: Vec<Append>) -> Result<Vec<Appended>> {
+        Ok(Vec::new())
+    }
+
+    async fn sync(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn bounds(&self, _: &str) -> Result<Vec<Bounds>> {
+        Ok(Vec::new())
+    }
+
+    async fn progress(&self, _: &str, _: &str) -> Result<Positions> {
+        Ok(Positions::new())
+    }
+
+    async fn subscribe(&self, _: &str, _: &str) -> Result<Box<dyn Subscription>> {
+        let brought = self.brought.lock().expect("whole").take();
+        Ok(Box::new(Listener {
+            brought: brought.expect("one subscription"),
+            seen: Arc::clone(&self.seen),
+        }))
+    }
+
+    async fn enforce_retention(&self, _: &str) -> Result<()> {
+        Ok(())
+    }
+
+    async fn close(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Listener {
+    brought: mpsc::Receiver<Event>,
+    seen: Arc<Seen>,
+}
+
+#[async_trait]
+impl Subscription for Listener {
+    async fn next(&mut self, limits: FetchLimits) -> Result<Event> {
+        let brought = tokio::time::timeout(limits.wait_max, self.brought.recv());
+        let Ok(event) = brought.await else {
+            return Ok(Event::Idle);
+        };
+        self.seen.taken.send_modify(|taken| *taken += 1);
+        Ok(event.expect("the script stays"))
+    }
+
+    async fn seek(&mut self, _: PartitionId, _: Offset) -> Result<()> {
+        Ok(())
+    }
+
+    fn ends(&self) -> Positions {
+        Positions::new()
+    }
+
+    async fn commit(&mut self, positions: &Positions) -> Result<bool> {
+        let mut commits = self.seen.commits.lock().expect("whole");
+        commits.push(positions.clone());
+        Ok(true)
+    }
+}

@@ -31,8 +31,10 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let rows = rows(body, api.limits.rows_bytes_max).await?;
-    let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await?;
+    let rows = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
+    let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await;
+    drop(rows.room);
+    let receipt = receipt?;
     Ok(Json((&receipt).into()))
 }
 
@@ -50,9 +52,11 @@ async fn delete(
     body: Body,
 ) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let keys = rows(body, api.limits.rows_bytes_max).await?;
+    let keys = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
     let at = deletion.at_us.map(EventTime::from_micros);
-    let receipt = api.platform.delete(&id, keys.batches, at).await?;
+    let receipt = api.platform.delete(&id, keys.batches, at).await;
+    drop(keys.room);
+    let receipt = receipt?;
     Ok(Json((&receipt).into()))
 }
 

@@ -375,6 +375,17 @@ pub trait IdempotencyKeys: Send + Sync {
     async fn release_key(&self, key: &str) -> Result<()>;
 }
 
+/// Who wants to replay records of a group, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayClaim<'a> {
+    pub group: &'a FeatureGroupId,
+    /// The name of one replay, which no other has.
+    pub replay: &'a str,
+    pub now: EventTime,
+    /// Unless it is claimed again before, others may have it from then on.
+    pub until: EventTime,
+}
+
 /// The dead letters of every group.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
@@ -389,6 +400,12 @@ pub trait Quarantine: Send + Sync {
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>>;
+
+    /// Of several replays of a group, one at a time has it: true for that one, which renews its claim so.
+    async fn claim_replay(&self, claim: ReplayClaim<'_>) -> Result<bool>;
+
+    /// Gives the group to other replays, if this one has it.
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
     /// How many records of a group were not replayed yet.
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64>;

@@ -6,7 +6,7 @@ use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, Q
 
 use super::{Row, Store, feature_groups};
 use crate::columns::{integer, limit, number, text};
-use crate::{Quarantine, Result};
+use crate::{Quarantine, ReplayClaim, Result};
 
 /// In place of a replayed record; databases write an empty literal each in its own way.
 const NO_BYTES: &[u8] = &[];
@@ -83,6 +83,36 @@ impl Quarantine for Store {
         .iter()
         .map(|row| decode(group, row))
         .collect()
+    }
+
+    async fn claim_replay(&self, claim: ReplayClaim<'_>) -> Result<bool> {
+        let mut transaction = self.write().await?;
+        let group = feature_groups::row_of(&mut transaction, claim.group).await?;
+        let claimed = sqlx::query(
+            "INSERT INTO replays (group_id, replay, claimed_until_us) VALUES ($1, $2, $3)
+             ON CONFLICT (group_id) DO UPDATE
+             SET replay = excluded.replay, claimed_until_us = excluded.claimed_until_us
+             WHERE replays.replay = excluded.replay OR replays.claimed_until_us <= $4",
+        )
+        .bind(group)
+        .bind(claim.replay)
+        .bind(claim.until.micros())
+        .bind(claim.now.micros())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(claimed.rows_affected() > 0)
+    }
+
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let group = feature_groups::row_of(&mut transaction, group).await?;
+        sqlx::query("DELETE FROM replays WHERE group_id = $1 AND replay = $2")
+            .bind(group)
+            .bind(replay)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {

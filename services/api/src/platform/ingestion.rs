@@ -4,6 +4,7 @@ use std::time::Duration;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
+use tracing::warn;
 use twinfold_client::{
     Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
     ends, new_ingestion_id, topic_failed,
@@ -107,16 +108,39 @@ impl Ingestion for StorePlatform {
 
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
         self.check_open()?;
+        // Others in this process wait for their turn; those in other processes are refused.
         let _one_at_a_time = self.replaying.lock().await;
         let definition = self.definition(group).await?;
         // Of its own, so that its receipt answers for these records and no others.
         let ingestion_id = new_ingestion_id();
         let mut receipt = Receipt::new(group.clone(), definition.resource.clone(), ingestion_id);
+        let replay = receipt.ingestion_id();
+        let outcome = self
+            .replay_pages(&definition, positions, &mut receipt)
+            .await;
+        if let Err(error) = self.control_plane().end_replay(group, &replay).await {
+            warn!(%group, %error, "others cannot replay it until the claim of this replay has lapsed");
+        }
+        outcome.map(|()| receipt)
+    }
+}
+
+impl StorePlatform {
+    async fn replay_pages(
+        &self,
+        definition: &GroupDefinition,
+        positions: &[Position],
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        let group = definition.group.id();
+        let replay = receipt.ingestion_id();
         let mut after = None;
         loop {
+            // Before the records are read: what another has replayed meanwhile is not among them.
+            self.control_plane().claim_replay(group, &replay).await?;
             let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
             let Some(last) = page.last() else {
-                return Ok(receipt);
+                return Ok(());
             };
             after = Some(last.position);
             let chosen: Vec<QuarantinedRecord> = page
@@ -133,12 +157,10 @@ impl Ingestion for StorePlatform {
                         .is_none_or(|start| record.position.offset < start)
                 })
                 .collect();
-            self.replay_page(&definition, &chosen, &mut receipt).await?;
+            self.replay_page(definition, &chosen, receipt).await?;
         }
     }
-}
 
-impl StorePlatform {
     async fn wait_for(&self, progress: &dyn StoreProgress, receipt: &Receipt) -> Result<()> {
         loop {
             let definition = self.living(receipt).await?;

@@ -155,7 +155,11 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.quarantine(records).await),
         said(registry.quarantined(&id(), None, 2).await),
         said(registry.quarantined(&id(), Some(at(1)), 10).await),
+        said(registry.claim_replay(&id(), "one").await),
+        said(registry.claim_replay(&id(), "two").await),
         said(registry.mark_replayed(&id(), &[at(2), at(3)]).await),
+        said(registry.end_replay(&id(), "one").await),
+        said(registry.claim_replay(&id(), "two").await),
         said(registry.quarantined(&id(), Some(at(0)), 10).await),
     ]
 }

@@ -34,6 +34,17 @@ impl Quarantine for RemoteRegistry {
         Ok(found)
     }
 
+    async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let path = path::group(group, &format!("quarantine/replays/{replay}"));
+        let request = self.registry.request(Method::PUT, &path);
+        self.registry.answer(request).await.map(drop)
+    }
+
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let path = path::group(group, &format!("quarantine/replays/{replay}"));
+        self.registry.delete(&path).await
+    }
+
     async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
         let bodies: Vec<_> = positions.iter().copied().map(PositionBody::from).collect();
         let path = path::group(group, "quarantine/replayed");

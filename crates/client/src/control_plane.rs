@@ -141,7 +141,8 @@ pub trait TrainingDatasets: Send + Sync {
 /// Records that could not be applied; [`Definitions::quarantine`] adds them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// Those that were not replayed yet, by position, after `after`, at most `limit`.
+    /// A page of those that were not replayed yet, by position, after `after`: at most `limit`, fewer when
+    /// they are large, none when there are no more.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,

@@ -375,6 +375,9 @@ pub trait IdempotencyKeys: Send + Sync {
     async fn release_key(&self, key: &str) -> Result<()>;
 }
 
+/// Of the keys, values and headers of one page of quarantined records.
+pub const QUARANTINE_PAGE_BYTES_MAX: u64 = 16 << 20;
+
 /// Who wants to replay records of a group, and until when.
 #[derive(Debug, Clone, Copy)]
 pub struct ReplayClaim<'a> {
@@ -393,7 +396,9 @@ pub trait Quarantine: Send + Sync {
     /// consumers of a topic may report it. A group that does not exist: [`Error::NotFound`], nothing is added.
     async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()>;
 
-    /// Records of a group that were not replayed yet, by position, after `after`, at most `limit`.
+    /// Records of a group that were not replayed yet, by position, after `after`: at most `limit`, and none
+    /// behind the one that makes them [`QUARANTINE_PAGE_BYTES_MAX`] or more. There are no more when there
+    /// is none.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,

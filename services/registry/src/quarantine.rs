@@ -10,7 +10,8 @@ impl Registry {
         Ok(self.metadata().quarantine(records).await?)
     }
 
-    /// Records of a group that were not replayed yet, by position, after `after`, at most `limit`.
+    /// A page of records of a group that were not replayed yet, by position, after `after`: at most `limit`,
+    /// fewer when they are large, none when there are no more.
     pub async fn quarantined(
         &self,
         group: &FeatureGroupId,

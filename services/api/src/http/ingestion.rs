@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Paging, extract};
 use twinfold_model::{Error as ModelError, EventTime, Offset, PartitionId, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
@@ -15,9 +15,6 @@ use twinfold_wire::rest::{
 
 use super::arrow_stream::rows;
 use super::{Answer, Api, GroupPath, below, group_id, group_path};
-
-/// Records of one page of the quarantine unless it says otherwise.
-const PAGE_RECORDS: usize = 100;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -110,7 +107,11 @@ async fn quarantined(
     extract::Query(page): extract::Query<Page>,
 ) -> Answer<Vec<QuarantinedRecordBody>> {
     let id = group_id(path)?;
-    let limit = page.limit.unwrap_or(PAGE_RECORDS);
+    let paging = Paging {
+        limit: page.limit,
+        page_token: None,
+    };
+    let limit = paging.limit()?;
     let records = api.platform.quarantined(&id, page.after()?, limit).await?;
     let bodies = records.iter().map(QuarantinedRecordBody::from);
     Ok(Json(bodies.collect()))

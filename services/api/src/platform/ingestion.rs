@@ -15,8 +15,10 @@ use twinfold_wire::record::Headers;
 
 use super::{Parts, Reached, StorePlatform, StoreProgress};
 
-/// Quarantined records are read and replayed in pages of this many.
+/// Quarantined records are read and replayed in pages of this many at most.
 const QUARANTINE_PAGE_ROWS: usize = 1_000;
+/// Of the quarantined records that a wait fails with.
+const FAILURE_BYTES_MAX: usize = 16 << 20;
 
 #[async_trait]
 impl Ingestion for StorePlatform {
@@ -216,9 +218,9 @@ impl StorePlatform {
             .await
     }
 
-    /// The quarantined records of one ingestion, at most a page of them: each holds its bytes.
+    /// The quarantined records of one ingestion, about a page of them at most: each holds its bytes.
     async fn quarantined_of(&self, receipt: &Receipt) -> Result<Vec<QuarantinedRecord>> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for (partition, end) in receipt.end.iter() {
             let start = receipt.start.get(partition).unwrap_or(Offset::ZERO);
             let mut after = before(partition, start);
@@ -226,21 +228,21 @@ impl StorePlatform {
                 let page = self
                     .quarantined(&receipt.group, after, QUARANTINE_PAGE_ROWS)
                     .await?;
-                let full = page.len() == QUARANTINE_PAGE_ROWS;
+                if page.is_empty() {
+                    break;
+                }
                 for record in page {
                     if record.position.partition != partition || record.position.offset >= end {
                         break 'pages;
                     }
                     after = Some(record.position);
                     if belongs_to(&record, receipt) {
+                        bytes += record.key.len() + record.value.len() + record.headers.len();
                         found.push(record);
                     }
-                    if found.len() == QUARANTINE_PAGE_ROWS {
+                    if found.len() == QUARANTINE_PAGE_ROWS || bytes >= FAILURE_BYTES_MAX {
                         return Ok(found);
                     }
-                }
-                if !full {
-                    break;
                 }
             }
         }

@@ -1,9 +1,34 @@
 use futures::future::join_all;
-use twinfold_model::EventTime;
+use twinfold_model::{EventTime, QuarantinedRecord};
 
-use super::fixtures::{LATER, NOW, create};
+use super::fixtures::{LATER, NOW, create, quarantined};
 use super::{Place, RACERS};
-use crate::ReplayClaim;
+use crate::{QUARANTINE_PAGE_BYTES_MAX, ReplayClaim};
+
+pub async fn a_page_of_large_records_is_shorter(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let half = usize::try_from(QUARANTINE_PAGE_BYTES_MAX / 2).expect("small");
+    let large = |offset| QuarantinedRecord {
+        value: vec![7; half],
+        ..quarantined(id, 0, offset)
+    };
+    let records: Vec<_> = (0..5).map(large).collect();
+    store.quarantine(&records).await.expect("group exists");
+    let mut pages = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.quarantined(id, after, 4).await.expect("readable");
+        let Some(last) = page.last() else { break };
+        after = Some(last.position);
+        pages.push(page);
+    }
+    // A key and a header come on top of each half.
+    let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [2, 2, 1]);
+    assert!(pages.concat() == records, "a record is missing or doubled");
+}
 
 pub async fn one_replay_of_a_group_goes_on_at_a_time(place: &dyn Place) {
     let store = place.open().await;

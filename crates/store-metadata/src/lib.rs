@@ -342,6 +342,14 @@ pub struct KeyedRequest<'a> {
     pub abandoned_before: EventTime,
 }
 
+/// A key that was [claimed](KeyState::Claimed), by the `now` of its request: whoever claims it after it was
+/// abandoned does so later.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyClaim<'a> {
+    pub key: &'a str,
+    pub at: EventTime,
+}
+
 /// What a request was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -368,11 +376,12 @@ pub trait IdempotencyKeys: Send + Sync {
     /// Of several callers with one key, one gets [`KeyState::Claimed`].
     async fn claim_key(&self, request: KeyedRequest<'_>) -> Result<KeyState>;
 
-    /// Keeps the answer of a claimed key; the first one, if there are two.
-    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<()>;
+    /// Keeps the answer of a claimed key; the first one, if there are two. Nothing happens when the claim
+    /// was taken for abandoned and another has the key.
+    async fn answer_key(&self, claim: KeyClaim<'_>, answer: &Answer) -> Result<()>;
 
-    /// Forgets a claimed key that has no answer.
-    async fn release_key(&self, key: &str) -> Result<()>;
+    /// Forgets a claimed key that has no answer, if this claim still has it.
+    async fn release_key(&self, claim: KeyClaim<'_>) -> Result<()>;
 }
 
 /// Of the keys, values and headers of one page of quarantined records.

@@ -90,7 +90,7 @@ impl Service for RegistryService {
         let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);
         let registry = registry.await?;
         info!(address = %listener.local_addr()?, "answering");
-        let router = http::router(registry.clone());
+        let router = http::router(registry.clone(), tasks.clone());
         tasks.spawn("http", |shutdown| {
             twinfold_http_kit::serve(listener, router, shutdown)
         });

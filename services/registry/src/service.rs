@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
@@ -35,20 +35,20 @@ struct HttpConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MetadataConfig {
-    url: String,
+    url: StoreUrl,
     feed_poll_ms: NonZeroU64,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoreConfig {
-    url: String,
+    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
-    url: String,
+    url: StoreUrl,
     retention_hours: NonZeroU64,
 }
 

@@ -153,13 +153,14 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     let deadline = Duration::from_millis(process.shutdown_ms_max);
     let ended = tasks.shutdown(deadline).await;
     let closed = service.close().await;
-    admin_tasks.shutdown(deadline).await?;
+    let admin_ended = admin_tasks.shutdown(deadline).await;
     if let Some(failure) = failed {
         error!(service = S::NAME, %failure, "a task failed");
         return Err(failure.into());
     }
     ended?;
-    closed
+    closed?;
+    Ok(admin_ended?)
 }
 
 /// Cancelled when the process is asked to end. Call within a tokio runtime.

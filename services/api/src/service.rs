@@ -117,8 +117,10 @@ impl Service for ApiService {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.topics.close().await?;
-        Ok(self.online.close().await?)
+        // Whatever fails, the rest is closed; the first failure is told.
+        let (topics, online) = (self.topics.close().await, self.online.close().await);
+        topics?;
+        Ok(online?)
     }
 }
 

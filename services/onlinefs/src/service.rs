@@ -100,7 +100,9 @@ impl Service for OnlinefsService {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.topics.close().await?;
-        Ok(self.online.close().await?)
+        // Whatever fails, the rest is closed; the first failure is told.
+        let (topics, online) = (self.topics.close().await, self.online.close().await);
+        topics?;
+        Ok(online?)
     }
 }

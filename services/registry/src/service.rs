@@ -108,8 +108,12 @@ impl Service for RegistryService {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.stores.topics.close().await?;
-        self.stores.online.close().await?;
-        Ok(self.stores.metadata.close().await?)
+        // Whatever fails, the rest is closed; the first failure is told.
+        let topics = self.stores.topics.close().await;
+        let online = self.stores.online.close().await;
+        let metadata = self.stores.metadata.close().await;
+        topics?;
+        online?;
+        Ok(metadata?)
     }
 }

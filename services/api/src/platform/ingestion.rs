@@ -3,20 +3,17 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
-use tracing::warn;
 use twinfold_client::{
     Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
-    ends, new_ingestion_id, topic_failed,
+    ends,
 };
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
-use twinfold_store_topic::{Append, NewRecord};
 use twinfold_wire::record::Headers;
 
 use super::{Parts, Reached, StorePlatform, StoreProgress};
 
 /// Quarantined records are read and replayed in pages of this many at most.
-const QUARANTINE_PAGE_ROWS: usize = 1_000;
+pub(super) const QUARANTINE_PAGE_ROWS: usize = 1_000;
 /// Of the quarantined records that a wait fails with.
 const FAILURE_BYTES_MAX: usize = 16 << 20;
 
@@ -110,59 +107,11 @@ impl Ingestion for StorePlatform {
 
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
         self.check_open()?;
-        // Others in this process wait for their turn; those in other processes are refused.
-        let _one_at_a_time = self.replaying.lock().await;
-        let definition = self.definition(group).await?;
-        // Of its own, so that its receipt answers for these records and no others.
-        let ingestion_id = new_ingestion_id();
-        let mut receipt = Receipt::new(group.clone(), definition.resource.clone(), ingestion_id);
-        let replay = receipt.ingestion_id();
-        let outcome = self
-            .replay_pages(&definition, positions, &mut receipt)
-            .await;
-        if let Err(error) = self.control_plane().end_replay(group, &replay).await {
-            warn!(%group, %error, "others cannot replay it until the claim of this replay has lapsed");
-        }
-        outcome.map(|()| receipt)
+        self.replay_quarantined(group, positions).await
     }
 }
 
 impl StorePlatform {
-    async fn replay_pages(
-        &self,
-        definition: &GroupDefinition,
-        positions: &[Position],
-        receipt: &mut Receipt,
-    ) -> Result<()> {
-        let group = definition.group.id();
-        let replay = receipt.ingestion_id();
-        let mut after = None;
-        loop {
-            // Before the records are read: what another has replayed meanwhile is not among them.
-            self.control_plane().claim_replay(group, &replay).await?;
-            let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.position);
-            let chosen: Vec<QuarantinedRecord> = page
-                .into_iter()
-                .filter(|record| match positions {
-                    [] => Headers::decode(&record.headers).is_ok(),
-                    named => named.contains(&record.position),
-                })
-                // What this replay itself brought back is left for the next one.
-                .filter(|record| {
-                    receipt
-                        .start
-                        .get(record.position.partition)
-                        .is_none_or(|start| record.position.offset < start)
-                })
-                .collect();
-            self.replay_page(definition, &chosen, receipt).await?;
-        }
-    }
-
     async fn wait_for(&self, progress: &dyn StoreProgress, receipt: &Receipt) -> Result<()> {
         loop {
             let definition = self.living(receipt).await?;
@@ -187,35 +136,6 @@ impl StorePlatform {
                 receipt.group
             ),
         })
-    }
-
-    async fn replay_page(
-        &self,
-        definition: &GroupDefinition,
-        records: &[QuarantinedRecord],
-        receipt: &mut Receipt,
-    ) -> Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let topic = &definition.resource;
-        let appends = records
-            .iter()
-            .map(|record| as_append(record, receipt.ingestion_id))
-            .collect::<Result<Vec<_>>>()?;
-        let appended = self.parts.topics.append(topic, appends).await;
-        let appended = appended.map_err(topic_failed)?;
-        let synced = self.parts.topics.sync(topic).await;
-        synced.map_err(topic_failed)?;
-        for block in appended {
-            receipt.note(&block);
-        }
-        // Marked only after the log has them: a crash in between replays a record twice, which both
-        // stores bear, instead of losing it.
-        let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
-        self.control_plane()
-            .mark_replayed(definition.group.id(), &positions)
-            .await
     }
 
     /// The quarantined records of one ingestion, about a page of them at most: each holds its bytes.
@@ -268,28 +188,6 @@ fn before(partition: PartitionId, start: Offset) -> Option<Position> {
 fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
     let headers = Headers::decode(&record.headers);
     headers.is_ok_and(|headers| headers.ingestion_id == Some(receipt.ingestion_id))
-}
-
-/// The record as it was, under another ingestion id.
-fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Append> {
-    // Not kept when they could not be read: whether it was a row or a delete is not known.
-    let headers = Headers::decode(&record.headers).map_err(|_| {
-        Error::Invalid(twinfold_model::Error::NotReplayable {
-            position: record.position.to_string(),
-            reason: record.reason.clone(),
-        })
-    })?;
-    Ok(Append {
-        partition: record.position.partition,
-        headers: Headers {
-            ingestion_id: Some(ingestion_id),
-            ..headers
-        },
-        records: vec![NewRecord {
-            key: Bytes::from(record.key.clone()),
-            value: Bytes::from(record.value.clone()),
-        }],
-    })
 }
 
 async fn timed_out(

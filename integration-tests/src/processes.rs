@@ -291,8 +291,8 @@ impl Drop for ServiceProcess {
     }
 }
 
-/// Beside the folder of the test programs.
-fn binary(name: &str) -> PathBuf {
+/// A program of ours: beside the folder of the test programs.
+pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let folder = test.parent().and_then(std::path::Path::parent);
     folder.expect("two folders up").join(name)

@@ -1,6 +1,7 @@
 //! The services as processes: rows flow through them. What they outlive is in `faults`.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -8,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use twinfold_client::{FeatureGroups as _, Writer};
 use twinfold_integration_tests::{
-    Client, Deployment, Processes, WAIT_MAX, column_i64, history, latest,
+    Client, Deployment, Processes, WAIT_MAX, binary, column_i64, history, latest,
 };
 use twinfold_model::{EventTime, FeatureGroup, Positions};
 use twinfold_testkit::{bench_group, bench_rows, eventually};
@@ -152,4 +153,16 @@ async fn instances_join_and_leave_while_rows_flow() {
     }
     processes.stop();
     verify(&processes, &group, written.rows).await;
+}
+
+#[test]
+fn a_configuration_that_is_not_valid_has_an_exit_code_of_its_own() {
+    for name in ["registry", "onlinefs", "offlinefs", "api"] {
+        let mut service = Command::new(binary(&format!("twinfold-{name}")));
+        let service = service.env("TWINFOLD__PROCESS__COLOUR", "red");
+        let ended = service.output().expect("it runs");
+        assert_eq!(ended.status.code(), Some(64), "{name}: {ended:?}");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(said.contains("TWINFOLD__PROCESS__COLOUR"), "{said}");
+    }
 }

@@ -250,9 +250,10 @@ impl Platform {
         limit: usize,
     ) -> PyResult<Vec<QuarantinedRow>> {
         let id = self.group_id(name, version)?;
-        let found = self
-            .connection
-            .wait(py, self.inner()?.quarantined(&id, None, limit))?;
+        let found = self.connection.wait(
+            py,
+            client::quarantined_first(self.inner()?.as_ref(), &id, limit),
+        )?;
         Ok(found.into_iter().map(Into::into).collect())
     }
 

@@ -14,6 +14,9 @@ use crate::{Definitions, GroupDefinition, Result, WriterSchema};
 /// A reservation that was not renewed for this long has lapsed. Whoever holds one renews it much more often.
 pub const RESERVED_FOR: Duration = Duration::from_secs(600);
 
+/// A replay that has not gone on for this long is over. Longer than the log takes to refuse a page.
+pub const REPLAY_CLAIMED_FOR: Duration = Duration::from_secs(300);
+
 /// The registry, in this process or in another: a caller cannot tell which.
 pub trait ControlPlane:
     Definitions + FeatureGroups + FeatureViews + TrainingDatasets + Quarantine
@@ -138,13 +141,22 @@ pub trait TrainingDatasets: Send + Sync {
 /// Records that could not be applied; [`Definitions::quarantine`] adds them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// Those that were not replayed yet, by position, after `after`, at most `limit`.
+    /// A page of those that were not replayed yet, by position, after `after`: at most `limit`, fewer when
+    /// they are large, none when there are no more.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>>;
+
+    /// Lets one replay of the group go on for [`REPLAY_CLAIMED_FOR`]; it claims the group again for each
+    /// page of records, before it reads them. [`Error::NotReady`](crate::Error::NotReady) while another has
+    /// it. `replay` is the replay's ingestion id.
+    async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
+
+    /// Lets others replay the group, if this replay has it.
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
     async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()>;
 }

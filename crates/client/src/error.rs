@@ -46,7 +46,7 @@ pub enum Error {
         seconds: f64,
         state: String,
     },
-    /// Lists the first 1,000 at most.
+    /// Lists the first 1,000 at most, and fewer when they are large.
     #[error("{} of the rows inserted into `{group}` were quarantined; the first: {}", records.len(), first_reason(.records))]
     Quarantined {
         group: FeatureGroupId,

@@ -106,7 +106,8 @@ pub trait Ingestion: Send + Sync {
 
     async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress>;
 
-    /// Records that were not replayed yet, by position, at most `limit`.
+    /// A page of records that were not replayed yet, by position, after `after`: at most `limit`, fewer when
+    /// they are large, none when there are no more. [`quarantined_first`] reads several.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
@@ -117,6 +118,26 @@ pub trait Ingestion: Send + Sync {
     /// Appends quarantined records again as they were, all when `positions` is empty; those that are
     /// still bad come back with a new position.
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt>;
+}
+
+/// The first `limit` records of a group that were not replayed yet, however many pages they take.
+pub async fn quarantined_first(
+    platform: &(impl Ingestion + ?Sized),
+    group: &FeatureGroupId,
+    limit: usize,
+) -> Result<Vec<QuarantinedRecord>> {
+    let mut found: Vec<QuarantinedRecord> = Vec::new();
+    while found.len() < limit {
+        let after = found.last().map(|record| record.position);
+        let page = platform
+            .quarantined(group, after, limit - found.len())
+            .await?;
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    Ok(found)
 }
 
 /// What to read from history.

@@ -66,7 +66,7 @@ pub async fn json<T: DeserializeOwned>(body: Body, bytes_max: JsonBytesMax) -> R
 
 /// The bytes of a body in JSON, in one piece.
 pub async fn json_bytes(body: Body, bytes_max: JsonBytesMax) -> Result<Bytes, Failure> {
-    let chunks = collect(body, "a body in JSON", bytes_max.0).await?;
+    let chunks = collect(body, "a body in JSON", bytes_max.0, |_| Ok(())).await?;
     Ok(chunks.concat().into())
 }
 
@@ -78,11 +78,12 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     })
 }
 
-/// The bytes of a body, as they came.
+/// The bytes of a body, as they came. `take` hears of each part before it is kept, and may refuse it.
 pub async fn collect(
     body: Body,
     what: &'static str,
     bytes_max: u64,
+    mut take: impl FnMut(&Bytes) -> Result<(), Failure>,
 ) -> Result<Vec<Bytes>, Failure> {
     // Refused before the first byte is read, where the length was said ahead.
     check_size(what, body.size_hint().lower(), bytes_max)?;
@@ -95,6 +96,7 @@ pub async fn collect(
         })?;
         bytes += chunk.len() as u64;
         check_size(what, bytes, bytes_max)?;
+        take(&chunk)?;
         chunks.push(chunk);
     }
     Ok(chunks)
@@ -123,10 +125,12 @@ mod tests {
             let chunks = [Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
             Body::from_stream(stream::iter(chunks.map(Ok::<_, std::io::Error>)))
         };
-        let chunks = collect(body(), "a body", 5).await.expect("fits");
+        let chunks = collect(body(), "a body", 5, |_| Ok(()))
+            .await
+            .expect("fits");
         assert_eq!(chunks, ["abc", "de"]);
         for too_large in [body(), Body::from("abcde")] {
-            let failure = collect(too_large, "a body", 4)
+            let failure = collect(too_large, "a body", 4, |_| Ok(()))
                 .await
                 .expect_err("too large");
             let Failure::Platform(Error::TooLarge {
@@ -146,7 +150,9 @@ mod tests {
             Err(std::io::Error::other("reset")),
         ];
         let body = Body::from_stream(stream::iter(chunks));
-        let failure = collect(body, "a body", 5).await.expect_err("broken");
+        let failure = collect(body, "a body", 5, |_| Ok(()))
+            .await
+            .expect_err("broken");
         let Failure::Unreadable(message) = failure else {
             panic!("{failure:?}");
         };

@@ -1,11 +1,15 @@
 //! Failures as answers.
 
 use axum::Json;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use tracing::{error, warn};
 use twinfold_client::{Error, Fault};
 use twinfold_wire::rest::ErrorBody;
+
+/// When what is not ready may be asked for again: nobody knows better.
+const RETRY_AFTER_S: &str = "1";
 
 /// Why a handler has no answer.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ impl From<twinfold_model::Error> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        match self {
+        let mut response = match self {
             Self::Platform(error) => {
                 log(&error);
                 (status(&error), Json(ErrorBody::from(&error))).into_response()
@@ -46,7 +50,12 @@ impl IntoResponse for Failure {
                 code,
                 message,
             } => plain(status, code, message),
+        };
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
         }
+        response
     }
 }
 
@@ -125,5 +134,19 @@ mod tests {
             Error::try_from(details),
             Ok(Error::NotFound { .. })
         ));
+    }
+
+    #[test]
+    fn what_may_be_tried_again_says_when() {
+        let busy = Failure::Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "not_ready",
+            message: "try again later".to_owned(),
+        };
+        assert_eq!(busy.into_response().headers()[RETRY_AFTER], "1");
+        let closed = Failure::from(Error::Closed).into_response();
+        assert_eq!(closed.headers()[RETRY_AFTER], "1");
+        let refused = Failure::Unreadable("no JSON".to_owned()).into_response();
+        assert!(!refused.headers().contains_key(RETRY_AFTER));
     }
 }

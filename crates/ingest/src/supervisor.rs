@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ struct Running {
 
 impl Supervisor {
     /// Follows the definitions until told to stop, then stops its consumers and waits for them.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut changes = self.definitions.changes();
         let mut running: HashMap<String, Running> = HashMap::new();
         let mut stopping: Vec<Task> = Vec::new();
@@ -43,18 +44,18 @@ impl Supervisor {
         loop {
             changes.mark_unchanged();
             stopping.retain(|task| !task.has_ended());
-            // A registry that does not answer for a while is no reason to stop what runs.
+            // A registry that does not answer for a while, or says what this version does not understand,
+            // is no reason to stop what runs.
             let pause = match self.adjust(&mut running, &mut stopping).await {
                 Ok(()) => {
                     failures = 0;
                     None
                 }
-                Err(error) if error.retry() => {
+                Err(error) => {
                     failures += 1;
                     warn!(consumer = self.name, %error, "definitions cannot be read, trying again");
                     Some(plan::backoff(failures, &self.limits))
                 }
-                Err(error) => return Err(error.into()),
             };
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -122,7 +123,7 @@ impl Supervisor {
         let name = format!("{} {}", self.name, consumer.resource);
         let task = self.tasks.spawn(name, |token| async move {
             keep_running(&consumer, sinks.as_ref(), token).await;
-            Ok::<(), std::convert::Infallible>(())
+            Ok::<(), Infallible>(())
         });
         Running { group, task }
     }

@@ -9,10 +9,12 @@ pub mod clock;
 pub mod config;
 pub mod metrics;
 pub mod process;
+mod store_url;
 pub mod task_group;
 pub mod telemetry;
 
 pub use background_runtime::BackgroundRuntime;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigErrors, Env, Strings};
+pub use store_url::StoreUrl;
 pub use task_group::{Task, TaskError, TaskGroup};

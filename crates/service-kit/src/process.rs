@@ -16,15 +16,21 @@ use clap::{Parser, Subcommand};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin, Readiness};
-use crate::{Env, TaskGroup, config, telemetry};
+use crate::telemetry::{self, TelemetryError};
+use crate::{ConfigErrors, Env, TaskGroup, config};
 
 /// What goes wrong in a service that nobody handles.
 pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// The exit code of a process whose configuration is not valid: `EX_USAGE` of BSD's sysexits.
+pub const BAD_CONFIGURATION: u8 = 64;
+/// The exit code of a process that was told twice to end: as if the signal had ended it.
+const TOLD_TWICE: i32 = 128 + 15;
 
 /// How long a health check waits for an answer.
 const HEALTHCHECK_MAX: Duration = Duration::from_secs(5);
@@ -92,9 +98,18 @@ pub fn main<S: Service>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{}: {failure}", S::NAME);
-            ExitCode::FAILURE
+            match is_of_configuration(&failure) {
+                true => ExitCode::from(BAD_CONFIGURATION),
+                false => ExitCode::FAILURE,
+            }
         }
     }
+}
+
+/// To start again would not help.
+fn is_of_configuration(failure: &Failure) -> bool {
+    let filter = failure.downcast_ref::<TelemetryError>();
+    failure.is::<ConfigErrors>() || matches!(filter, Some(TelemetryError::InvalidFilter { .. }))
 }
 
 fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
@@ -153,16 +168,17 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     let deadline = Duration::from_millis(process.shutdown_ms_max);
     let ended = tasks.shutdown(deadline).await;
     let closed = service.close().await;
-    admin_tasks.shutdown(deadline).await?;
+    let admin_ended = admin_tasks.shutdown(deadline).await;
     if let Some(failure) = failed {
         error!(service = S::NAME, %failure, "a task failed");
         return Err(failure.into());
     }
     ended?;
-    closed
+    closed?;
+    Ok(admin_ended?)
 }
 
-/// Cancelled when the process is asked to end. Call within a tokio runtime.
+/// Cancelled when the process is asked to end; asked again, it ends at once. Call within a tokio runtime.
 pub fn stop_signal() -> Result<CancellationToken, Failure> {
     let token = CancellationToken::new();
     let (mut terminate, mut interrupt) = (
@@ -171,13 +187,28 @@ pub fn stop_signal() -> Result<CancellationToken, Failure> {
     );
     let asked = token.clone();
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        told_to_end(&mut terminate, &mut interrupt).await;
         asked.cancel();
+        told_to_end(&mut terminate, &mut interrupt).await;
+        end_at_once();
     });
     Ok(token)
+}
+
+async fn told_to_end(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever asks twice does not want to wait for destructors"
+)]
+fn end_at_once() {
+    warn!("told to end a second time: ending at once");
+    std::process::exit(TOLD_TWICE);
 }
 
 /// Without a runtime and a client: it is run every few seconds, for ever.

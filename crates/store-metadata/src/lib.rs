@@ -342,6 +342,14 @@ pub struct KeyedRequest<'a> {
     pub abandoned_before: EventTime,
 }
 
+/// A key that was [claimed](KeyState::Claimed), by the `now` of its request: whoever claims it after it was
+/// abandoned does so later.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyClaim<'a> {
+    pub key: &'a str,
+    pub at: EventTime,
+}
+
 /// What a request was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
@@ -368,11 +376,26 @@ pub trait IdempotencyKeys: Send + Sync {
     /// Of several callers with one key, one gets [`KeyState::Claimed`].
     async fn claim_key(&self, request: KeyedRequest<'_>) -> Result<KeyState>;
 
-    /// Keeps the answer of a claimed key; the first one, if there are two.
-    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<()>;
+    /// Keeps the answer of a claimed key; the first one, if there are two. Nothing happens when the claim
+    /// was taken for abandoned and another has the key.
+    async fn answer_key(&self, claim: KeyClaim<'_>, answer: &Answer) -> Result<()>;
 
-    /// Forgets a claimed key that has no answer.
-    async fn release_key(&self, key: &str) -> Result<()>;
+    /// Forgets a claimed key that has no answer, if this claim still has it.
+    async fn release_key(&self, claim: KeyClaim<'_>) -> Result<()>;
+}
+
+/// Of the keys, values and headers of one page of quarantined records.
+pub const QUARANTINE_PAGE_BYTES_MAX: u64 = 16 << 20;
+
+/// Who wants to replay records of a group, and until when.
+#[derive(Debug, Clone, Copy)]
+pub struct ReplayClaim<'a> {
+    pub group: &'a FeatureGroupId,
+    /// The name of one replay, which no other has.
+    pub replay: &'a str,
+    pub now: EventTime,
+    /// Unless it is claimed again before, others may have it from then on.
+    pub until: EventTime,
 }
 
 /// The dead letters of every group.
@@ -382,13 +405,21 @@ pub trait Quarantine: Send + Sync {
     /// consumers of a topic may report it. A group that does not exist: [`Error::NotFound`], nothing is added.
     async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()>;
 
-    /// Records of a group that were not replayed yet, by position, after `after`, at most `limit`.
+    /// Records of a group that were not replayed yet, by position, after `after`: at most `limit`, and none
+    /// behind the one that makes them [`QUARANTINE_PAGE_BYTES_MAX`] or more. There are no more when there
+    /// is none.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>>;
+
+    /// Of several replays of a group, one at a time has it: true for that one, which renews its claim so.
+    async fn claim_replay(&self, claim: ReplayClaim<'_>) -> Result<bool>;
+
+    /// Gives the group to other replays, if this one has it.
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
     /// How many records of a group were not replayed yet.
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64>;

@@ -35,6 +35,12 @@ const STEPS: &[Step] = &[
         sqlite: include_str!("../migrations/sqlite/0003_given_schema_ids.sql"),
         postgres: include_str!("../migrations/postgres/0003_given_schema_ids.sql"),
     },
+    Step {
+        version: 4,
+        name: "replays",
+        sqlite: include_str!("../migrations/sqlite/0004_replays.sql"),
+        postgres: include_str!("../migrations/postgres/0004_replays.sql"),
+    },
 ];
 
 /// The history in the statements of one database, which `statements` picks.

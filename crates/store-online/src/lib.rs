@@ -123,7 +123,8 @@ pub trait OnlineStore: Debug + Send + Sync {
 
     /// Forgets rows of tables with a TTL that are expired at `now`, and deletes as old as these unless
     /// the backend forgets deletes after a time of its own. May be put off when it was done not long
-    /// before.
+    /// before. Tables have their turn whatever happens to others; the first failure is told. A caller
+    /// that does not wait for the end may drop the call: what it left is found by the next one.
     async fn expire(&self, now: EventTime) -> Result<()>;
 
     /// Makes all that was written durable. A backend that cannot, and does not know what it has lost,

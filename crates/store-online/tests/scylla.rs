@@ -243,6 +243,33 @@ async fn expired_rows_go_page_by_page_and_newer_ones_stay() {
 }
 
 #[tokio::test]
+async fn a_table_that_fails_keeps_no_other_from_expiring() {
+    let keyspace = Keyspace::fresh();
+    let store = keyspace.connect().await;
+    create(&store, 10).await;
+    let servers = Servers::of(&keyspace).await;
+    // Nobody knows the order in which tables are listed: whole ones stand before and behind it.
+    let config = TableConfig {
+        ttl: Ttl::from_micros(10),
+    };
+    let others = ["a", "m", "z", "zz"];
+    for other in others {
+        store.create_table(other, config).await.expect("create");
+        let old = row(b"key", 1, 0, b"body");
+        let written = store.upsert(other, &[old]).await;
+        written.expect("upsert");
+    }
+    servers
+        .ask(format!("ALTER TABLE {} DROP value", servers.table))
+        .await;
+    let expired = store.expire(EventTime::from_micros(100)).await;
+    expired.expect_err("one table has no values");
+    for other in others {
+        assert!(scan(&store, other, 10).await.is_empty(), "{other}");
+    }
+}
+
+#[tokio::test]
 async fn tables_may_have_long_names_in_any_script() {
     let keyspace = Keyspace::fresh();
     let store = keyspace.connect().await;

@@ -9,6 +9,7 @@ use arrow::datatypes::*;
 use twinfold_model::{Feature, FeatureGroup, FeatureGroupSpec, FeatureType, Value, evolve};
 use twinfold_testkit::{all_types_group, batch, group, rows, weather_group};
 use twinfold_wire::record::{arrow_schema, arrow_type_of, coerce, coerce_keys, feature_type_of};
+use twinfold_wire::row::{KEY_BYTES_MAX, KeyEncoder};
 
 const FIRST_ROW: u64 = 1_000;
 
@@ -609,4 +610,43 @@ fn a_key_may_be_the_event_time() {
     let at: ArrayRef = Arc::new(TimestampSecondArray::from(vec![3]));
     let coerced = coerce(&frame(vec![("at", at)]), &group, 0).expect("fits");
     assert_eq!(coerced, batch(&group, &[vec![Value::Timestamp(3_000_000)]]));
+}
+
+#[test]
+fn a_key_that_no_store_takes_is_refused_before_it_is_sent() {
+    let group = group(
+        "g",
+        &[("a", "string"), ("b", "int"), ("c", "binary")],
+        &["c", "a", "b"],
+        None,
+    );
+    // The version, the int and two lengths come on top.
+    let longest = KEY_BYTES_MAX - 1 - 4 - 2 * 4;
+    let frame_of = |bytes: usize| {
+        let text = "k".repeat(bytes - 10);
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["short", text.as_str()]));
+        let numbers: ArrayRef = Arc::new(Int32Array::from(vec![1, 2]));
+        let binaries: ArrayRef = Arc::new(BinaryArray::from(vec![&[0; 10][..], &[0; 10][..]]));
+        frame(vec![("a", texts), ("b", numbers), ("c", binaries)])
+    };
+    let keys = KeyEncoder::new(&group);
+    for check in [coerce, coerce_keys] {
+        let fits = check(&frame_of(longest), &group, FIRST_ROW).expect("fits");
+        let key = keys.encode(&fits).expect("canonical").key(1);
+        assert_eq!(key.len(), KEY_BYTES_MAX);
+        let error = check(&frame_of(longest + 1), &group, FIRST_ROW).expect_err("too long");
+        assert_eq!(
+            error.to_string(),
+            "feature `c, a, b`: found a key of 65536 bytes, wanted at most 65535 bytes (row 1001)"
+        );
+    }
+    let values = [
+        Value::Binary(vec![0; 10]),
+        Value::String("k".repeat(longest - 9)),
+        Value::Int(1),
+    ];
+    let mut key = vec![7];
+    let error = keys.encode_values(&values, &mut key).expect_err("too long");
+    assert!(error.to_string().contains("65536 bytes"), "{error}");
+    assert_eq!(key, [7]);
 }

@@ -9,7 +9,8 @@ use arrow::datatypes::{ArrowPrimitiveType, Int32Type, Int64Type, TimestampMicros
 use bytes::Bytes;
 use twinfold_embedded::StoresConfig;
 use twinfold_model::{
-    EventTime, FeatureGroup, Offset, Operation, PartitionId, Position, RowVersion, Value,
+    EventTime, FeatureGroup, Offset, Operation, PartitionId, Position, QuarantinedRecord,
+    RowVersion, Value,
 };
 use twinfold_store_offline::conformance::collected;
 use twinfold_store_topic::{Event, FetchLimits, Record, TopicStore};
@@ -23,7 +24,7 @@ const LIMITS: FetchLimits = FetchLimits {
     bytes_max: 4 << 20,
     wait_max: Duration::from_secs(1),
 };
-const QUARANTINED_MAX: usize = 1_000_000;
+const PAGE_ROWS: usize = 1_000;
 
 /// A row of history.
 struct Row {
@@ -176,10 +177,16 @@ fn column<T: ArrowPrimitiveType>(rows: &RecordBatch, name: &str) -> Vec<Option<T
 async fn quarantined(stores: &StoresConfig, group: &FeatureGroup) -> Vec<Position> {
     let metadata = twinfold_store_metadata::open(&stores.metadata).await;
     let metadata = metadata.expect("metadata");
-    let listed = metadata
-        .quarantined(group.id(), None, QUARANTINED_MAX)
-        .await;
-    let listed = listed.expect("quarantine");
+    let mut listed: Vec<QuarantinedRecord> = Vec::new();
+    loop {
+        let after = listed.last().map(|record| record.position);
+        let page = metadata.quarantined(group.id(), after, PAGE_ROWS).await;
+        let page = page.expect("quarantine");
+        if page.is_empty() {
+            break;
+        }
+        listed.extend(page);
+    }
     metadata.close().await.expect("close");
     for record in &listed {
         assert_eq!(record.code, "future_event_time", "{}", record.reason);

@@ -12,7 +12,7 @@ use twinfold_client::remote::RemoteRegistry;
 use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
 use twinfold_model::ProjectName;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
 use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
@@ -51,13 +51,13 @@ struct PlatformConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UrlConfig {
-    url: String,
+    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
-    url: String,
+    url: StoreUrl,
     partitions: u32,
 }
 
@@ -117,8 +117,10 @@ impl Service for ApiService {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.topics.close().await?;
-        Ok(self.online.close().await?)
+        // Whatever fails, the rest is closed; the first failure is told.
+        let (topics, online) = (self.topics.close().await, self.online.close().await);
+        topics?;
+        Ok(online?)
     }
 }
 

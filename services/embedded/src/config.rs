@@ -1,3 +1,4 @@
+use std::fmt;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -30,13 +31,20 @@ pub struct PlatformConfig {
 }
 
 /// Where each store is; empty for the embedded one below the platform's folder.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoresConfig {
     pub metadata: String,
     pub topic: String,
     pub online: String,
     pub offline: String,
+}
+
+impl fmt::Debug for StoresConfig {
+    /// Leaves the URLs out: passwords are among their settings.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoresConfig").finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

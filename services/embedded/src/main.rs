@@ -8,7 +8,7 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use twinfold_embedded::{Options, Server};
-use twinfold_service_kit::process::{Failure, stop_signal};
+use twinfold_service_kit::process::{BAD_CONFIGURATION, Failure, stop_signal};
 
 /// A feature platform: every row twice, its newest value online and its whole history in Delta Lake.
 #[derive(Debug, Parser)]
@@ -27,8 +27,15 @@ enum Command {
 
 fn main() -> ExitCode {
     let Command::Up { folder, address } = Command::parse();
+    let options = match Options::from_env() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("twinfold: {error}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
     let runtime = Runtime::new().map_err(Failure::from);
-    match runtime.and_then(|runtime| runtime.block_on(up(&folder, address))) {
+    match runtime.and_then(|runtime| runtime.block_on(up(&folder, address, options))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("twinfold: {failure}");
@@ -37,9 +44,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn up(folder: &Path, address: SocketAddr) -> Result<(), Failure> {
+async fn up(folder: &Path, address: SocketAddr, options: Options) -> Result<(), Failure> {
     let stop = stop_signal()?;
-    let options = Options::from_env()?;
     twinfold_embedded::log_to_stderr(&options.config)?;
     // Before the folder is opened: whether the port is free shows sooner, and is as often what is wrong.
     let listener = TcpListener::bind(address).await;

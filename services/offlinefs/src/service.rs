@@ -9,7 +9,7 @@ use twinfold_client::Definitions;
 use twinfold_client::remote::RemoteRegistry;
 use twinfold_ingest::{Statuses, Supervisor, follow_definitions};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
@@ -35,13 +35,13 @@ struct MaintenanceConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct UrlConfig {
-    url: String,
+    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
-    url: String,
+    url: StoreUrl,
     future_skew_ms_max: u64,
 }
 

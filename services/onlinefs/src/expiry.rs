@@ -18,7 +18,8 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// What fails is tried again after the next pause.
+    /// What fails is tried again after the next pause. A large table takes minutes, which nobody waits for
+    /// at the end.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         loop {
             tokio::select! {
@@ -26,7 +27,11 @@ impl Expiry {
                 () = tokio::time::sleep(self.interval) => {}
             }
             let now = EventTime::from_micros(self.clock.now_us());
-            if let Err(error) = self.online.expire(now).await {
+            let expired = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                expired = self.online.expire(now) => expired,
+            };
+            if let Err(error) = expired {
                 warn!(%error, "expired rows cannot be given back");
             }
         }

@@ -44,6 +44,8 @@ pub enum Error {
     },
     #[error("feature group `{group}` is being deleted")]
     BeingDeleted { group: FeatureGroupId },
+    #[error("the quarantine of feature group `{group}` is being replayed by another")]
+    BeingReplayed { group: FeatureGroupId },
     #[error("feature group `{group}` is not {wanted} after {} s: {reason}", waited.as_secs_f64())]
     NotReady {
         group: FeatureGroupId,
@@ -93,6 +95,7 @@ impl Error {
             Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
             Self::Foreign(error) => error.retry(),
             Self::BeingDeleted { .. }
+            | Self::BeingReplayed { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
             | Self::StepTimeout { .. } => true,
@@ -111,6 +114,7 @@ impl Error {
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
+            | Self::BeingReplayed { .. }
             | Self::Contended { .. }
             | Self::Stale { .. }
             | Self::Schema(_) => Fault::Caller,
@@ -173,6 +177,10 @@ impl From<Error> for twinfold_client::Error {
             Error::BeingDeleted { group } => Self::NotReady {
                 group: group.to_string(),
                 reason: "it is being deleted".to_owned(),
+            },
+            Error::BeingReplayed { group } => Self::NotReady {
+                group: group.to_string(),
+                reason: "its quarantine is being replayed by another".to_owned(),
             },
             Error::NotReady { group, reason, .. } => Self::NotReady {
                 group: group.to_string(),

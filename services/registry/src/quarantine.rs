@@ -1,6 +1,8 @@
-use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
+use twinfold_client::REPLAY_CLAIMED_FOR;
+use twinfold_model::{EventTime, FeatureGroupId, Position, QuarantinedRecord};
+use twinfold_store_metadata::ReplayClaim;
 
-use crate::{Registry, Result};
+use crate::{Error, Registry, Result};
 
 impl Registry {
     /// Keeps records that could not be applied. Reporting one twice keeps the first report.
@@ -8,7 +10,8 @@ impl Registry {
         Ok(self.metadata().quarantine(records).await?)
     }
 
-    /// Records of a group that were not replayed yet, by position, after `after`, at most `limit`.
+    /// A page of records of a group that were not replayed yet, by position, after `after`: at most `limit`,
+    /// fewer when they are large, none when there are no more.
     pub async fn quarantined(
         &self,
         group: &FeatureGroupId,
@@ -22,6 +25,28 @@ impl Registry {
     /// How many records of a group were not replayed yet.
     pub async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {
         Ok(self.metadata().quarantine_count(group).await?)
+    }
+
+    /// Lets one replay of a group go on for [`REPLAY_CLAIMED_FOR`]; the others are refused so long.
+    pub async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let now = self.now();
+        let micros = i64::try_from(REPLAY_CLAIMED_FOR.as_micros()).unwrap_or(i64::MAX);
+        let claim = ReplayClaim {
+            group,
+            replay,
+            now,
+            until: EventTime::from_micros(now.micros().saturating_add(micros)),
+        };
+        match self.metadata().claim_replay(claim).await? {
+            true => Ok(()),
+            false => Err(Error::BeingReplayed {
+                group: group.clone(),
+            }),
+        }
+    }
+
+    pub async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        Ok(self.metadata().end_replay(group, replay).await?)
     }
 
     pub async fn mark_replayed(

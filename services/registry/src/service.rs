@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
@@ -35,20 +35,20 @@ struct HttpConfig {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MetadataConfig {
-    url: String,
+    url: StoreUrl,
     feed_poll_ms: NonZeroU64,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StoreConfig {
-    url: String,
+    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
-    url: String,
+    url: StoreUrl,
     retention_hours: NonZeroU64,
 }
 
@@ -90,7 +90,7 @@ impl Service for RegistryService {
         let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);
         let registry = registry.await?;
         info!(address = %listener.local_addr()?, "answering");
-        let router = http::router(registry.clone());
+        let router = http::router(registry.clone(), tasks.clone());
         tasks.spawn("http", |shutdown| {
             twinfold_http_kit::serve(listener, router, shutdown)
         });
@@ -108,8 +108,12 @@ impl Service for RegistryService {
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.stores.topics.close().await?;
-        self.stores.online.close().await?;
-        Ok(self.stores.metadata.close().await?)
+        // Whatever fails, the rest is closed; the first failure is told.
+        let topics = self.stores.topics.close().await;
+        let online = self.stores.online.close().await;
+        let metadata = self.stores.metadata.close().await;
+        topics?;
+        online?;
+        Ok(metadata?)
     }
 }

@@ -20,8 +20,17 @@ pub(super) const PAGE_ITEMS_MAX: usize = 1_000;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What a service says to a key whose request it is serving.
 const UNDER_WAY: &str = "request_under_way";
+/// Requests without an answer.
 const CREATE_ATTEMPTS_MAX: u32 = 5;
 const CREATE_PAUSE: Duration = Duration::from_millis(500);
+/// Answers that the request is being served. With the pauses 65 s: a registry that died over a request is
+/// given up after 60.
+const UNDER_WAY_ANSWERS_MAX: u32 = 130;
+
+/// The request is being served; its answer is to be asked for again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UnderWay(String);
 
 /// One service behind one address.
 #[derive(Debug, Clone)]
@@ -69,17 +78,23 @@ impl Service {
         body: &impl Serialize,
     ) -> Result<T> {
         let key = Uuid::new_v4().to_string();
-        let mut attempt = 1;
+        let (mut attempts, mut under_way) = (1, 0);
         loop {
             let request = self.request(Method::POST, path);
             let request = request.header(IDEMPOTENCY_KEY, &key).json(body);
             match self.read(request).await {
-                Err(Error::Dependency { retry: true, .. }) if attempt < CREATE_ATTEMPTS_MAX => {
-                    attempt += 1;
-                    tokio::time::sleep(CREATE_PAUSE).await;
+                Err(Error::Dependency { source, .. }) if source.is::<UnderWay>() => {
+                    under_way += 1;
+                    if under_way > UNDER_WAY_ANSWERS_MAX {
+                        return Err(Error::dependency(self.what, true, source));
+                    }
+                }
+                Err(Error::Dependency { retry: true, .. }) if attempts < CREATE_ATTEMPTS_MAX => {
+                    attempts += 1;
                 }
                 outcome => return outcome,
             }
+            tokio::time::sleep(CREATE_PAUSE).await;
         }
     }
 
@@ -178,10 +193,8 @@ fn refused(what: &'static str, status: StatusCode, text: &str) -> Error {
             name: String::new(),
             hint: format!("; {}", body.message),
         },
-        None => {
-            let retry = retry || body.code == UNDER_WAY;
-            Error::dependency(what, retry, body.message)
-        }
+        None if body.code == UNDER_WAY => Error::dependency(what, true, UnderWay(body.message)),
+        None => Error::dependency(what, retry, body.message),
     }
 }
 

@@ -115,15 +115,10 @@ impl RemoteRegistry {
         {
             return Ok(known);
         }
-        let bodies: Vec<GroupRecordBody> = self.registry.list(path::FEATURE_GROUPS, &[]).await?;
-        let definitions = bodies.into_iter().map(definition);
-        let by_id = definitions.map(|definition| {
-            let definition = definition?;
-            Ok((definition.group.id().clone(), Arc::new(definition)))
-        });
+        let listed: Vec<serde_json::Value> = self.registry.list(path::FEATURE_GROUPS, &[]).await?;
         let known = Arc::new(KnownGroups {
             sequence,
-            by_id: by_id.collect::<Result<_>>()?,
+            by_id: understood(listed),
         });
         self.groups.store(Some(Arc::clone(&known)));
         Ok(known)
@@ -190,6 +185,26 @@ impl Definitions for RemoteRegistry {
     }
 }
 
+/// The groups among those listed that this version understands: one that a newer registry has stored must
+/// not keep the others waiting.
+fn understood(listed: Vec<serde_json::Value>) -> HashMap<FeatureGroupId, Arc<GroupDefinition>> {
+    let mut by_id = HashMap::new();
+    for item in listed {
+        let resource = item["resource"].as_str().unwrap_or("?").to_owned();
+        let body = serde_json::from_value(item).map_err(|error| error.to_string());
+        match body.and_then(|body| definition(body).map_err(|error| error.to_string())) {
+            Ok(definition) => {
+                by_id.insert(definition.group.id().clone(), Arc::new(definition));
+            }
+            Err(error) => warn!(
+                resource,
+                error, "a feature group is not understood and left out"
+            ),
+        }
+    }
+    by_id
+}
+
 fn definition(body: GroupRecordBody) -> Result<GroupDefinition> {
     Ok(GroupDefinition {
         group: FeatureGroup::try_from(body.group)?,
@@ -203,5 +218,36 @@ fn writer_schema(body: SchemaBody) -> WriterSchema {
     WriterSchema {
         id: SchemaId(body.id),
         avro_json: body.avro_json,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_testkit::weather_group;
+    use twinfold_wire::rest::{FeatureGroupBody, StateBody};
+
+    use super::*;
+
+    fn listed(resource: &str) -> serde_json::Value {
+        let body = GroupRecordBody {
+            group: FeatureGroupBody::from(&weather_group()),
+            state: StateBody::Active,
+            resource: resource.to_owned(),
+            schema: 1,
+            revision: 1,
+            created_at_us: 0,
+        };
+        serde_json::to_value(body).expect("serializable")
+    }
+
+    #[test]
+    fn a_group_that_is_not_understood_keeps_no_other_back() {
+        let mut of_another_type = listed("newer");
+        of_another_type["group"]["features"][0]["type"] = "colour".into();
+        let mut without_a_name = listed("nameless");
+        without_a_name["group"]["name"] = "".into();
+        let groups = understood(vec![of_another_type, listed("known"), without_a_name]);
+        let resources: Vec<_> = groups.values().map(|group| &group.resource).collect();
+        assert_eq!(resources, ["known"]);
     }
 }

@@ -2,7 +2,7 @@ use futures::future::join_all;
 
 use super::fixtures::{LATER, NOW, Store};
 use super::{Place, RACERS};
-use crate::{Answer, KeyState, KeyedRequest};
+use crate::{Answer, KeyClaim, KeyState, KeyedRequest};
 
 fn request(key: &'static str, digest: &'static str) -> KeyedRequest<'static> {
     KeyedRequest {
@@ -12,6 +12,10 @@ fn request(key: &'static str, digest: &'static str) -> KeyedRequest<'static> {
         forget_before: NOW,
         abandoned_before: NOW,
     }
+}
+
+fn claimed(key: &'static str) -> KeyClaim<'static> {
+    KeyClaim { key, at: NOW }
 }
 
 async fn claim(store: &Store, request: KeyedRequest<'_>) -> KeyState {
@@ -31,9 +35,11 @@ pub async fn a_key_is_claimed_once_and_keeps_its_answer(place: &dyn Place) {
         etag: Some("\"1\"".to_owned()),
         body: "{}".to_owned(),
     };
-    store.answer_key("k", &answer(201)).await.expect("claimed");
-    store.answer_key("k", &answer(409)).await.expect("no harm");
-    store.release_key("k").await.expect("no harm");
+    for status in [201, 409] {
+        let kept = store.answer_key(claimed("k"), &answer(status)).await;
+        kept.expect("the first is kept");
+    }
+    store.release_key(claimed("k")).await.expect("no harm");
     store.close().await.expect("closes");
     let store = place.open().await;
     let again = claim(&store, request("k", "one")).await;
@@ -41,7 +47,7 @@ pub async fn a_key_is_claimed_once_and_keeps_its_answer(place: &dyn Place) {
     assert_eq!(claim(&store, request("k", "two")).await, KeyState::Reused);
 
     assert_eq!(claim(&store, request("l", "one")).await, KeyState::Claimed);
-    store.release_key("l").await.expect("claimed");
+    store.release_key(claimed("l")).await.expect("claimed");
     assert_eq!(claim(&store, request("l", "two")).await, KeyState::Claimed);
 }
 
@@ -56,14 +62,24 @@ pub async fn a_key_is_forgotten_in_time(place: &dyn Place) {
         assert_eq!(claim(&store, request(key, "one")).await, KeyState::Claimed);
     }
     store
-        .answer_key("answered", &answer)
+        .answer_key(claimed("answered"), &answer)
         .await
         .expect("claimed");
     let later = |key| KeyedRequest {
         abandoned_before: LATER,
         ..request(key, "two")
     };
-    assert_eq!(claim(&store, later("abandoned")).await, KeyState::Claimed);
+    let taken = KeyedRequest {
+        now: LATER,
+        ..later("abandoned")
+    };
+    assert_eq!(claim(&store, taken).await, KeyState::Claimed);
+    // Whoever had it before comes back, and changes nothing.
+    let late = claimed("abandoned");
+    store.answer_key(late, &answer).await.expect("no harm");
+    store.release_key(late).await.expect("no harm");
+    let again = claim(&store, request("abandoned", "two")).await;
+    assert_eq!(again, KeyState::Pending);
     assert_eq!(claim(&store, later("answered")).await, KeyState::Reused);
     let much_later = KeyedRequest {
         forget_before: LATER,

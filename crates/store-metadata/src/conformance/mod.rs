@@ -4,6 +4,7 @@
 
 mod fixtures;
 mod keys;
+mod quarantine;
 mod reservations;
 mod schemas;
 
@@ -21,6 +22,9 @@ use self::fixtures::{
     schema, subject, texts, view, with_feature,
 };
 pub use self::keys::{a_key_is_claimed_once_and_keeps_its_answer, a_key_is_forgotten_in_time};
+pub use self::quarantine::{
+    a_page_of_large_records_is_shorter, one_replay_of_a_group_goes_on_at_a_time,
+};
 pub use self::reservations::{
     a_project_is_there_once_created_or_used, a_reservation_that_lapsed_is_over,
 };
@@ -67,6 +71,8 @@ macro_rules! metadata_conformance {
             quarantine_is_idempotent_and_paged,
             a_replayed_record_does_not_come_back,
             quarantine_goes_with_its_group,
+            a_page_of_large_records_is_shorter,
+            one_replay_of_a_group_goes_on_at_a_time,
             everything_survives_a_reopen,
         );
     };

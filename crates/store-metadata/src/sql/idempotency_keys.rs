@@ -3,7 +3,7 @@ use sqlx::Row as _;
 
 use super::{Row, Store};
 use crate::columns::number;
-use crate::{Answer, IdempotencyKeys, KeyState, KeyedRequest, Result};
+use crate::{Answer, IdempotencyKeys, KeyClaim, KeyState, KeyedRequest, Result};
 
 #[async_trait]
 impl IdempotencyKeys for Store {
@@ -42,27 +42,32 @@ impl IdempotencyKeys for Store {
         Ok(state)
     }
 
-    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<()> {
+    async fn answer_key(&self, claim: KeyClaim<'_>, answer: &Answer) -> Result<()> {
         let mut transaction = self.write().await?;
         sqlx::query(
             "UPDATE idempotency_keys SET status = $1, etag = $2, body = $3
-             WHERE idempotency_key = $4 AND status IS NULL",
+             WHERE idempotency_key = $4 AND claimed_at_us = $5 AND status IS NULL",
         )
         .bind(i64::from(answer.status))
         .bind(answer.etag.as_deref())
         .bind(answer.body.as_str())
-        .bind(key)
+        .bind(claim.key)
+        .bind(claim.at.micros())
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
     }
 
-    async fn release_key(&self, key: &str) -> Result<()> {
+    async fn release_key(&self, claim: KeyClaim<'_>) -> Result<()> {
         let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM idempotency_keys WHERE idempotency_key = $1 AND status IS NULL")
-            .bind(key)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "DELETE FROM idempotency_keys
+             WHERE idempotency_key = $1 AND claimed_at_us = $2 AND status IS NULL",
+        )
+        .bind(claim.key)
+        .bind(claim.at.micros())
+        .execute(&mut *transaction)
+        .await?;
         Ok(transaction.commit().await?)
     }
 }

@@ -6,7 +6,7 @@ use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, Q
 
 use super::{Row, Store, feature_groups};
 use crate::columns::{integer, limit, number, text};
-use crate::{Quarantine, Result};
+use crate::{QUARANTINE_PAGE_BYTES_MAX, Quarantine, ReplayClaim, Result};
 
 /// In place of a replayed record; databases write an empty literal each in its own way.
 const NO_BYTES: &[u8] = &[];
@@ -64,13 +64,27 @@ impl Quarantine for Store {
             ),
             None => (-1, -1),
         };
+        // Sized before the bytes are read: there may be much more of them than one page may have.
         sqlx::query(
-            "SELECT q.partition_id, q.record_offset, q.record_key, q.record_value, q.headers, q.code,
+            "WITH found AS (
+                 SELECT q.group_id, q.partition_id, q.record_offset,
+                        length(q.record_key) + length(q.record_value) + length(q.headers) AS bytes
+                 FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
+                 WHERE g.project = $1 AND g.name = $2 AND g.version = $3
+                       AND q.replayed_at_us IS NULL AND (q.partition_id, q.record_offset) > ($4, $5)
+                 ORDER BY q.partition_id, q.record_offset LIMIT $6
+             ), sized AS (
+                 SELECT group_id, partition_id, record_offset,
+                        sum(bytes) OVER (ORDER BY partition_id, record_offset) - bytes AS bytes_before
+                 FROM found
+             )
+             SELECT q.partition_id, q.record_offset, q.record_key, q.record_value, q.headers, q.code,
                     q.reason, q.quarantined_at_us, q.replayed_at_us
-             FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
-             WHERE g.project = $1 AND g.name = $2 AND g.version = $3
-                   AND q.replayed_at_us IS NULL AND (q.partition_id, q.record_offset) > ($4, $5)
-             ORDER BY q.partition_id, q.record_offset LIMIT $6",
+             FROM sized s JOIN quarantine q
+                  ON q.group_id = s.group_id AND q.partition_id = s.partition_id
+                     AND q.record_offset = s.record_offset
+             WHERE s.bytes_before < $7
+             ORDER BY q.partition_id, q.record_offset",
         )
         .bind(group.project.as_str())
         .bind(group.name.as_str())
@@ -78,11 +92,42 @@ impl Quarantine for Store {
         .bind(partition)
         .bind(offset)
         .bind(limit(limit_rows))
+        .bind(integer("bytes of a page", QUARANTINE_PAGE_BYTES_MAX)?)
         .fetch_all(&mut *self.read().await?)
         .await?
         .iter()
         .map(|row| decode(group, row))
         .collect()
+    }
+
+    async fn claim_replay(&self, claim: ReplayClaim<'_>) -> Result<bool> {
+        let mut transaction = self.write().await?;
+        let group = feature_groups::row_of(&mut transaction, claim.group).await?;
+        let claimed = sqlx::query(
+            "INSERT INTO replays (group_id, replay, claimed_until_us) VALUES ($1, $2, $3)
+             ON CONFLICT (group_id) DO UPDATE
+             SET replay = excluded.replay, claimed_until_us = excluded.claimed_until_us
+             WHERE replays.replay = excluded.replay OR replays.claimed_until_us <= $4",
+        )
+        .bind(group)
+        .bind(claim.replay)
+        .bind(claim.until.micros())
+        .bind(claim.now.micros())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(claimed.rows_affected() > 0)
+    }
+
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let group = feature_groups::row_of(&mut transaction, group).await?;
+        sqlx::query("DELETE FROM replays WHERE group_id = $1 AND replay = $2")
+            .bind(group)
+            .bind(replay)
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {

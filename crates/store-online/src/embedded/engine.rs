@@ -250,6 +250,8 @@ impl Engine {
         self.check_open()?;
         for table in self.tables_by_id().into_values() {
             let Some(ttl) = table.ttl() else { continue };
+            // Who asked for it may not wait for its end.
+            self.check_open()?;
             let mut dead = DeadBytes::default();
             table.index.retain(|entry| {
                 let expired = ttl.is_expired(entry.event_time(), now);

@@ -17,6 +17,7 @@ impl Cluster {
         let entries = self.catalog.all(&self.session).await;
         let entries = entries
             .map_err(|failure| failure.of("its tables cannot be listed", &self.options.keyspace))?;
+        let mut outcome = Ok(());
         for entry in entries {
             let Some(ttl) = entry.ttl else {
                 continue;
@@ -24,10 +25,10 @@ impl Cluster {
             match self.expire_table(&entry.name, ttl, now).await {
                 // It was dropped since the list was made.
                 Ok(()) | Err(Error::UnknownTable { .. }) => {}
-                Err(error) => return Err(error),
+                Err(error) => outcome = outcome.and(Err(error)),
             }
         }
-        Ok(())
+        outcome
     }
 
     async fn expire_table(&self, name: &str, ttl: Ttl, now: EventTime) -> Result<()> {

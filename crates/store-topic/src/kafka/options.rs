@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -8,7 +9,7 @@ use super::failure;
 use crate::{Error, Result};
 
 /// How to reach a cluster, and how its clients behave.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct KafkaOptions {
     /// `host:port`, several with commas between.
     pub bootstrap_servers: String,
@@ -36,6 +37,17 @@ pub struct KafkaOptions {
     pub session_timeout_ms: u32,
     /// Further properties of librdkafka for every client, such as `security.protocol`.
     pub client: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for KafkaOptions {
+    /// Leaves the properties of the library out: passwords are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("topic_prefix", &self.topic_prefix)
+            .field("instance", &self.instance)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +253,13 @@ mod tests {
         assert_eq!(options.compression, Compression::Zstd);
         assert_eq!(options.client["security.protocol"], "ssl");
         assert_eq!(options.linger_ms, KafkaOptions::new("a:1").linger_ms);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let options = KafkaOptions::parse("a:1?client.sasl.password=hush").expect("valid");
+        let shown = format!("{options:?}");
+        assert!(shown.contains("a:1") && !shown.contains("hush"), "{shown}");
     }
 
     #[test]

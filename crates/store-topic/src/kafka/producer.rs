@@ -1,18 +1,19 @@
 //! Rows on their way to the brokers.
 
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message as _;
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 use tokio::sync::oneshot;
+use tracing::warn;
 use twinfold_wire::record::Headers;
 
 use super::failure::{self, failed};
@@ -22,8 +23,11 @@ use crate::{Append, Appended, Error, NewRecord, Result, blocking};
 /// While the send buffer is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
+type Client = ThreadedProducer<Deliveries>;
+
 pub(super) struct Producer {
-    client: ThreadedProducer<Deliveries>,
+    config: ClientConfig,
+    client: Mutex<Arc<Client>>,
     delivery_timeout: Duration,
     request_timeout: Duration,
     message_bytes_max: u32,
@@ -37,9 +41,10 @@ impl std::fmt::Debug for Producer {
 
 impl Producer {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self> {
-        let client = options.producer().create_with_context(Deliveries);
+        let config = options.producer();
         Ok(Self {
-            client: client.map_err(failed("a client cannot be made", "producer"))?,
+            client: Mutex::new(connect(&config)?),
+            config,
             delivery_timeout: options.delivery_timeout(),
             request_timeout: options.request_timeout(),
             message_bytes_max: options.message_bytes_max,
@@ -48,6 +53,19 @@ impl Producer {
 
     /// Returns when the in-sync replicas have every record.
     pub(super) async fn append(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        appends: Vec<Append>,
+    ) -> Result<Vec<Appended>> {
+        let appended = self.append_all(topic, appends).await;
+        if appended.is_err() {
+            let producer = Arc::clone(self);
+            blocking(move || producer.replace_failed()).await?;
+        }
+        appended
+    }
+
+    async fn append_all(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         appends: Vec<Append>,
@@ -64,8 +82,27 @@ impl Producer {
         Ok(appended)
     }
 
+    /// A client that has lost count of what the brokers have does nothing any more: the next append gets
+    /// another. What others have given to the old one fails with it, now and not at their timeout.
+    fn replace_failed(&self) -> Result<()> {
+        let mut client = self.client();
+        let Some((code, reason)) = client.client().fatal_error() else {
+            return Ok(());
+        };
+        let old = std::mem::replace(&mut *client, connect(&self.config)?);
+        drop(client);
+        warn!(%code, reason, "the kafka producer failed for good and was replaced");
+        drop(old);
+        Ok(())
+    }
+
+    fn client(&self) -> MutexGuard<'_, Arc<Client>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Hands the records over to the client, in order; waits while its buffer is full.
     fn send(&self, topic: &Topic, append: &Append) -> Result<Sent> {
+        let client = Arc::clone(&self.client());
         let (done, confirmed) = oneshot::channel();
         let delivery = Arc::new(Delivery::new(append.records.len(), done));
         let headers = to_kafka(&append.headers);
@@ -77,10 +114,10 @@ impl Producer {
                 .key(&record.key[..])
                 .payload(&record.value[..]);
             message.headers.clone_from(&headers);
-            while let Err((error, unsent)) = self.client.send(message) {
+            while let Err((error, unsent)) = client.send(message) {
                 let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
                 if !is_full || Instant::now() > deadline {
-                    return Err(failed("append", &topic.name)(error));
+                    return Err(append_failed(topic, error));
                 }
                 std::thread::sleep(FULL_PAUSE);
                 message = unsent;
@@ -114,7 +151,7 @@ impl Producer {
         // The library reports on every record, at the latest after the delivery timeout.
         sent.confirmed.await.map_err(|_| Error::Closed)?;
         if let Some(error) = sent.delivery.failure() {
-            return Err(failed("append", &topic.name)(error));
+            return Err(append_failed(topic, error));
         }
         Ok(Appended {
             partition: sent.partition,
@@ -133,7 +170,8 @@ impl Producer {
         let (producer, topic) = (Arc::clone(self), Arc::clone(topic));
         blocking(move || {
             let id = partition_to(sent.partition);
-            let client = producer.client.client();
+            let client = Arc::clone(&producer.client());
+            let client = client.client();
             let bounds = client.fetch_watermarks(&topic.name, id, producer.request_timeout);
             let (_, next) = bounds.map_err(failed("bounds of a topic", &topic.name))?;
             Ok(Appended {
@@ -147,9 +185,25 @@ impl Producer {
     }
 
     pub(super) fn flush(&self) -> Result<()> {
-        let flushed = self.client.flush(self.delivery_timeout);
+        let client = Arc::clone(&self.client());
+        let flushed = client.flush(self.delivery_timeout);
         flushed.map_err(failed("sending what is buffered", "producer"))
     }
+}
+
+fn connect(config: &ClientConfig) -> Result<Arc<Client>> {
+    let client = config.create_with_context(Deliveries).map(Arc::new);
+    client.map_err(failed("a client cannot be made", "producer"))
+}
+
+/// A client that failed for good is no lasting failure: the next append has another.
+fn append_failed(topic: &Topic, error: KafkaError) -> Error {
+    let is_fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+    let mut error = failed("append", &topic.name)(error);
+    if let Error::Kafka { retry, .. } = &mut error {
+        *retry |= is_fatal;
+    }
+    error
 }
 
 /// An append that is under way.
@@ -243,4 +297,48 @@ fn to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
         });
     }
     Some(kafka)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+    use twinfold_model::{Offset, PartitionId};
+
+    use super::*;
+
+    fn one_record() -> Vec<Append> {
+        vec![Append {
+            partition: PartitionId(0),
+            headers: Headers::default(),
+            records: vec![NewRecord {
+                key: vec![1].into(),
+                value: vec![2].into(),
+            }],
+        }]
+    }
+
+    #[tokio::test]
+    async fn a_client_that_failed_for_good_is_replaced() {
+        let brokers = MockCluster::new(1).expect("brokers");
+        brokers.create_topic("rows", 1, 1).expect("topic");
+        let options = KafkaOptions::new(brokers.bootstrap_servers());
+        let producer = Arc::new(Producer::new(&options).expect("producer"));
+        let topic = Arc::new(Topic {
+            name: "rows".to_owned(),
+            partitions: 1,
+            dropped: AtomicBool::new(false),
+        });
+        // Of the first request in flight this is fatal to the client.
+        let lost_count = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER];
+        brokers.request_errors(RDKafkaApiKey::Produce, &lost_count);
+        let failed = producer.append(&topic, one_record()).await;
+        let failed = failed.expect_err("the brokers refused it");
+        assert!(failed.retry(), "{failed}");
+        let appended = producer.append(&topic, one_record()).await;
+        let appended = appended.expect("by another client");
+        assert_eq!((appended[0].first, appended[0].count), (Offset(0), 1));
+    }
 }

@@ -111,6 +111,11 @@ impl KeyEncoder {
                 }
             }
         }
+        let bytes = out.len() - start;
+        if bytes > KEY_BYTES_MAX {
+            out.truncate(start);
+            return Err(key_too_long(&self.features, bytes, None));
+        }
         Ok(())
     }
 }
@@ -122,6 +127,20 @@ fn coerced(feature: &Feature, value: &Value) -> Result<Value, twinfold_model::Er
     value
         .clone()
         .coerced_to(feature.name.as_str(), &feature.r#type)
+}
+
+pub(crate) fn key_too_long<'a>(
+    features: impl IntoIterator<Item = &'a Feature>,
+    bytes: usize,
+    row: Option<u64>,
+) -> twinfold_model::Error {
+    let names = features.into_iter().map(|feature| feature.name.as_str());
+    twinfold_model::Error::TypeMismatch {
+        feature: names.collect::<Vec<_>>().join(", "),
+        found: format!("a key of {bytes} bytes"),
+        wanted: format!("at most {KEY_BYTES_MAX} bytes"),
+        row,
+    }
 }
 
 fn null_key(feature: &Feature, row: Option<u64>) -> twinfold_model::Error {

@@ -10,4 +10,4 @@ pub use partition::partition;
 pub use projection::Projection;
 pub use value::{VALUE_HEADER_BYTES, ValueView, encode_value, value_header};
 
-pub(crate) use key::{KeySink, begin_key};
+pub(crate) use key::{KeySink, begin_key, key_too_long};

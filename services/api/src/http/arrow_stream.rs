@@ -13,31 +13,41 @@ use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::collect;
 use twinfold_wire::arrow_stream::{self, Decoder, Encoder};
 
+use super::rows_budget::Room;
+
 /// All rows of a body, with their columns.
 pub(super) struct Rows {
     pub(super) schema: SchemaRef,
     pub(super) batches: Vec<RecordBatch>,
+    /// To be kept for as long as the batches.
+    pub(super) room: Room,
 }
 
 /// Takes in a body of rows, all of it: one that was cut off is refused.
-pub(super) async fn rows(body: Body, bytes_max: u64) -> Result<Rows, Failure> {
-    let chunks = collect(body, "a body of rows", bytes_max).await?;
+pub(super) async fn rows(body: Body, bytes_max: u64, mut room: Room) -> Result<Rows, Failure> {
+    let take = |chunk: &Bytes| room.grow(chunk.len());
+    let chunks = collect(body, "a body of rows", bytes_max, take).await?;
     // Not on the threads that answer: there may be much of it, and bytes of others may make Arrow panic.
     let decoding = tokio::task::spawn_blocking(move || decode(chunks)).await;
     match decoding {
-        Ok(decoded) => decoded.map_err(|error| unreadable(&error.to_string())),
+        Ok(Ok((schema, batches))) => Ok(Rows {
+            schema,
+            batches,
+            room,
+        }),
+        Ok(Err(error)) => Err(unreadable(&error.to_string())),
         Err(_) => Err(unreadable("bytes that no Arrow writer makes")),
     }
 }
 
-fn decode(chunks: Vec<Bytes>) -> Result<Rows, twinfold_wire::Error> {
+fn decode(chunks: Vec<Bytes>) -> Result<(SchemaRef, Vec<RecordBatch>), twinfold_wire::Error> {
     let mut decoder = Decoder::new();
     let mut batches = Vec::new();
     for chunk in chunks {
         decoder.decode(chunk, &mut batches)?;
     }
     let schema = decoder.finish()?;
-    Ok(Rows { schema, batches })
+    Ok((schema, batches))
 }
 
 fn unreadable(found: &str) -> Failure {
@@ -105,9 +115,15 @@ mod tests {
     use axum::http::StatusCode;
     use twinfold_testkit::{bench_rows, rows as some_rows, weather_group};
 
+    use super::super::HttpLimits;
+    use super::super::rows_budget::RowsBudget;
     use super::*;
 
     const BYTES_MAX: usize = 64 << 20;
+
+    fn room() -> Room {
+        RowsBudget::new(&HttpLimits::default()).room()
+    }
 
     fn some_stream(batches: Vec<Result<RecordBatch>>) -> BatchStream {
         BatchStream {
@@ -130,7 +146,9 @@ mod tests {
         for batches in [Vec::new(), given] {
             let answered = answer(some_stream(batches.iter().cloned().map(Ok).collect())).await;
             let body = answered.expect("rows").into_body();
-            let taken = rows(body, BYTES_MAX as u64).await.expect("complete");
+            let taken = rows(body, BYTES_MAX as u64, room())
+                .await
+                .expect("complete");
             assert_eq!(taken.schema, some_stream(Vec::new()).schema);
             assert_eq!(taken.batches, batches);
         }
@@ -163,7 +181,7 @@ mod tests {
         let whole = to_bytes(whole, BYTES_MAX).await.expect("whole");
         let cut = whole.slice(..whole.len() - 8);
         for bytes in [Bytes::new(), Bytes::from_static(b"id,temp\n1,2\n"), cut] {
-            let refused = rows(Body::from(bytes), BYTES_MAX as u64).await;
+            let refused = rows(Body::from(bytes), BYTES_MAX as u64, room()).await;
             assert!(refused.is_err());
         }
     }

@@ -7,7 +7,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Paging, extract};
 use twinfold_model::{Error as ModelError, EventTime, Offset, PartitionId, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
@@ -15,9 +15,6 @@ use twinfold_wire::rest::{
 
 use super::arrow_stream::rows;
 use super::{Answer, Api, GroupPath, below, group_id, group_path};
-
-/// Records of one page of the quarantine unless it says otherwise.
-const PAGE_RECORDS: usize = 100;
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -31,8 +28,10 @@ pub(super) fn routes() -> Router<Api> {
 
 async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let rows = rows(body, api.limits.rows_bytes_max).await?;
-    let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await?;
+    let rows = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
+    let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await;
+    drop(rows.room);
+    let receipt = receipt?;
     Ok(Json((&receipt).into()))
 }
 
@@ -50,9 +49,11 @@ async fn delete(
     body: Body,
 ) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let keys = rows(body, api.limits.rows_bytes_max).await?;
+    let keys = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
     let at = deletion.at_us.map(EventTime::from_micros);
-    let receipt = api.platform.delete(&id, keys.batches, at).await?;
+    let receipt = api.platform.delete(&id, keys.batches, at).await;
+    drop(keys.room);
+    let receipt = receipt?;
     Ok(Json((&receipt).into()))
 }
 
@@ -106,7 +107,11 @@ async fn quarantined(
     extract::Query(page): extract::Query<Page>,
 ) -> Answer<Vec<QuarantinedRecordBody>> {
     let id = group_id(path)?;
-    let limit = page.limit.unwrap_or(PAGE_RECORDS);
+    let paging = Paging {
+        limit: page.limit,
+        page_token: None,
+    };
+    let limit = paging.limit()?;
     let records = api.platform.quarantined(&id, page.after()?, limit).await?;
     let bodies = records.iter().map(QuarantinedRecordBody::from);
     Ok(Json(bodies.collect()))

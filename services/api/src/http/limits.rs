@@ -1,11 +1,13 @@
 use serde::Deserialize;
 
-/// How much one request may bring or hold.
+/// How much requests may bring or hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HttpLimits {
     /// Of a body of rows; they are held in memory until all are there and checked.
     pub rows_bytes_max: u64,
+    /// Of the rows of all requests under way.
+    pub inserts_bytes_max: u64,
     /// Of a body in JSON.
     pub json_bytes_max: u64,
     /// Entries of one request for vectors.
@@ -20,6 +22,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             rows_bytes_max: 1 << 30,
+            inserts_bytes_max: 2 << 30,
             json_bytes_max: 64 << 20,
             entries_max: 1_000,
             wait_ms_max: 25_000,

@@ -7,6 +7,7 @@ mod datasets;
 mod ingestion;
 mod limits;
 mod reading;
+mod rows_budget;
 mod serving;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
 pub use limits::HttpLimits;
+use rows_budget::RowsBudget;
 use serving::Readers;
 
 /// Everything lies below this path, apart from the routes of the services.
@@ -36,6 +38,7 @@ type Answer<T> = Result<Json<T>, Failure>;
 struct Served {
     platform: Arc<dyn Platform>,
     limits: HttpLimits,
+    rows_budget: RowsBudget,
     readers: Readers,
 }
 
@@ -48,6 +51,7 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
     let served = Served {
         platform,
         limits,
+        rows_budget: RowsBudget::new(&limits),
         readers: Readers::new(limits.vector_readers_max),
     };
     Router::new()

@@ -5,8 +5,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures::{StreamExt, future};
 use serde::Deserialize;
-use twinfold_client::{ReadRequest, Spine};
+use twinfold_client::{BatchStream, ReadRequest, Spine};
 use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
@@ -14,6 +15,7 @@ use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, wit
 use twinfold_wire::rest::{CommitBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
+use super::rows_budget::Room;
 use super::{Answer, Api, GroupPath, below, group_id, group_path};
 
 /// Commits that are listed unless it is said otherwise.
@@ -32,18 +34,30 @@ async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<
     let is_spine = headers
         .get(CONTENT_TYPE)
         .is_some_and(|found| found.as_bytes() == ARROW_STREAM.as_bytes());
-    let request = if is_spine {
-        over_spine(body, &api).await?
-    } else {
-        let bytes_max = JsonBytesMax(api.limits.json_bytes_max);
-        let body: ReadBody = json(body, bytes_max).await?;
-        ReadRequest::from_body(body, None)?
-    };
+    if is_spine {
+        let (request, room) = over_spine(body, &api).await?;
+        let rows = api.platform.read(request).await?;
+        return answer(keeping(room, rows)).await;
+    }
+    let bytes_max = JsonBytesMax(api.limits.json_bytes_max);
+    let body: ReadBody = json(body, bytes_max).await?;
+    let request = ReadRequest::from_body(body, None)?;
     answer(api.platform.read(request).await?).await
 }
 
-async fn over_spine(body: Body, api: &Api) -> Result<ReadRequest, Failure> {
-    let rows = rows(body, api.limits.rows_bytes_max).await?;
+/// A spine is held until the last row was read over it.
+fn keeping(room: Room, rows: BatchStream) -> BatchStream {
+    let batches = rows.batches;
+    BatchStream {
+        schema: rows.schema,
+        batches: batches
+            .scan(room, |_room, batch| future::ready(Some(batch)))
+            .boxed(),
+    }
+}
+
+async fn over_spine(body: Body, api: &Api) -> Result<(ReadRequest, Room), Failure> {
+    let rows = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
     let plain = without_request(&rows.schema, rows.batches);
     let (request, schema, batches) =
         plain.map_err(|error| Failure::Unreadable(format!("the spine: {error}")))?;
@@ -58,7 +72,7 @@ async fn over_spine(body: Body, api: &Api) -> Result<ReadRequest, Failure> {
         event_time: None,
     };
     let request: ReadBody = from_json(request.as_bytes())?;
-    Ok(ReadRequest::from_body(request, Some(spine))?)
+    Ok((ReadRequest::from_body(request, Some(spine))?, rows.room))
 }
 
 async fn read_online(State(api): State<Api>, path: GroupPath) -> Result<Response, Failure> {

@@ -3,19 +3,19 @@ use std::time::Duration;
 
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use bytes::Bytes;
 use twinfold_client::{
     Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
-    ends, new_ingestion_id, topic_failed,
+    ends,
 };
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
-use twinfold_store_topic::{Append, NewRecord};
 use twinfold_wire::record::Headers;
 
 use super::{Parts, Reached, StorePlatform, StoreProgress};
 
-/// Quarantined records are read and replayed in pages of this many.
-const QUARANTINE_PAGE_ROWS: usize = 1_000;
+/// Quarantined records are read and replayed in pages of this many at most.
+pub(super) const QUARANTINE_PAGE_ROWS: usize = 1_000;
+/// Of the quarantined records that a wait fails with.
+const FAILURE_BYTES_MAX: usize = 16 << 20;
 
 #[async_trait]
 impl Ingestion for StorePlatform {
@@ -107,34 +107,7 @@ impl Ingestion for StorePlatform {
 
     async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
         self.check_open()?;
-        let _one_at_a_time = self.replaying.lock().await;
-        let definition = self.definition(group).await?;
-        // Of its own, so that its receipt answers for these records and no others.
-        let ingestion_id = new_ingestion_id();
-        let mut receipt = Receipt::new(group.clone(), definition.resource.clone(), ingestion_id);
-        let mut after = None;
-        loop {
-            let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
-            let Some(last) = page.last() else {
-                return Ok(receipt);
-            };
-            after = Some(last.position);
-            let chosen: Vec<QuarantinedRecord> = page
-                .into_iter()
-                .filter(|record| match positions {
-                    [] => Headers::decode(&record.headers).is_ok(),
-                    named => named.contains(&record.position),
-                })
-                // What this replay itself brought back is left for the next one.
-                .filter(|record| {
-                    receipt
-                        .start
-                        .get(record.position.partition)
-                        .is_none_or(|start| record.position.offset < start)
-                })
-                .collect();
-            self.replay_page(&definition, &chosen, &mut receipt).await?;
-        }
+        self.replay_quarantined(group, positions).await
     }
 }
 
@@ -165,38 +138,9 @@ impl StorePlatform {
         })
     }
 
-    async fn replay_page(
-        &self,
-        definition: &GroupDefinition,
-        records: &[QuarantinedRecord],
-        receipt: &mut Receipt,
-    ) -> Result<()> {
-        if records.is_empty() {
-            return Ok(());
-        }
-        let topic = &definition.resource;
-        let appends = records
-            .iter()
-            .map(|record| as_append(record, receipt.ingestion_id))
-            .collect::<Result<Vec<_>>>()?;
-        let appended = self.parts.topics.append(topic, appends).await;
-        let appended = appended.map_err(topic_failed)?;
-        let synced = self.parts.topics.sync(topic).await;
-        synced.map_err(topic_failed)?;
-        for block in appended {
-            receipt.note(&block);
-        }
-        // Marked only after the log has them: a crash in between replays a record twice, which both
-        // stores bear, instead of losing it.
-        let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
-        self.control_plane()
-            .mark_replayed(definition.group.id(), &positions)
-            .await
-    }
-
-    /// The quarantined records of one ingestion, at most a page of them: each holds its bytes.
+    /// The quarantined records of one ingestion, about a page of them at most: each holds its bytes.
     async fn quarantined_of(&self, receipt: &Receipt) -> Result<Vec<QuarantinedRecord>> {
-        let mut found = Vec::new();
+        let (mut found, mut bytes) = (Vec::new(), 0);
         for (partition, end) in receipt.end.iter() {
             let start = receipt.start.get(partition).unwrap_or(Offset::ZERO);
             let mut after = before(partition, start);
@@ -204,21 +148,21 @@ impl StorePlatform {
                 let page = self
                     .quarantined(&receipt.group, after, QUARANTINE_PAGE_ROWS)
                     .await?;
-                let full = page.len() == QUARANTINE_PAGE_ROWS;
+                if page.is_empty() {
+                    break;
+                }
                 for record in page {
                     if record.position.partition != partition || record.position.offset >= end {
                         break 'pages;
                     }
                     after = Some(record.position);
                     if belongs_to(&record, receipt) {
+                        bytes += record.key.len() + record.value.len() + record.headers.len();
                         found.push(record);
                     }
-                    if found.len() == QUARANTINE_PAGE_ROWS {
+                    if found.len() == QUARANTINE_PAGE_ROWS || bytes >= FAILURE_BYTES_MAX {
                         return Ok(found);
                     }
-                }
-                if !full {
-                    break;
                 }
             }
         }
@@ -244,28 +188,6 @@ fn before(partition: PartitionId, start: Offset) -> Option<Position> {
 fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
     let headers = Headers::decode(&record.headers);
     headers.is_ok_and(|headers| headers.ingestion_id == Some(receipt.ingestion_id))
-}
-
-/// The record as it was, under another ingestion id.
-fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Append> {
-    // Not kept when they could not be read: whether it was a row or a delete is not known.
-    let headers = Headers::decode(&record.headers).map_err(|_| {
-        Error::Invalid(twinfold_model::Error::NotReplayable {
-            position: record.position.to_string(),
-            reason: record.reason.clone(),
-        })
-    })?;
-    Ok(Append {
-        partition: record.position.partition,
-        headers: Headers {
-            ingestion_id: Some(ingestion_id),
-            ..headers
-        },
-        records: vec![NewRecord {
-            key: Bytes::from(record.key.clone()),
-            value: Bytes::from(record.value.clone()),
-        }],
-    })
 }
 
 async fn timed_out(

@@ -9,6 +9,7 @@ mod failure;
 mod ingestion;
 mod progress;
 mod reading;
+mod replay;
 mod serving;
 
 use std::fmt::Debug;

@@ -1,5 +1,6 @@
 //! Requests that are carried out once, however often they are sent: those with an `Idempotency-Key`.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -9,11 +10,14 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::warn;
 use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::{JsonBytesMax, json_bytes};
 use twinfold_model::EventTime;
-use twinfold_store_metadata::{Answer, KeyState, KeyedRequest};
+use twinfold_service_kit::TaskGroup;
+use twinfold_store_metadata::{Answer, KeyClaim, KeyState, KeyedRequest};
 
 use crate::{Error, Registry};
 
@@ -26,10 +30,18 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 /// Of an answer that is remembered; larger than any.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// What it takes to serve a request once.
+#[derive(Debug, Clone)]
+pub(super) struct Keyed {
+    pub(super) registry: Registry,
+    /// For requests whose callers do not wait for them.
+    pub(super) tasks: TaskGroup,
+}
+
 /// Serves a request that has a key unless it was served before: then its answer is the one of that time.
 /// Failures of the registry itself are no answers, so that the same key may be tried again.
 pub(super) async fn once(
-    State(registry): State<Registry>,
+    State(Keyed { registry, tasks }): State<Keyed>,
     request: Request,
     next: Next,
 ) -> Result<Response, Failure> {
@@ -39,14 +51,33 @@ pub(super) async fn once(
     let (parts, body) = request.into_parts();
     let body = json_bytes(body, JsonBytesMax::default()).await?;
     let digest = digest(&parts.method, &parts.uri.to_string(), &body);
-    match registry.claim_key(&key, &digest).await? {
+    let at = registry.now();
+    match registry.claim_key(&key, &digest, at).await? {
         KeyState::Answered(answer) => return Ok(again(answer)),
         KeyState::Reused => return Err(reused(&key)),
         KeyState::Pending => return Err(under_way(&key)),
         KeyState::Claimed => {}
     }
-    let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-    remember(&registry, &key, response).await
+    let request = Request::from_parts(parts, Body::from(body));
+    let (told, answer) = oneshot::channel();
+    // To its end, also when the caller has gone: it comes back for the answer.
+    tasks.spawn("keyed request", |_| async move {
+        // Of its own, because a panic is only seen from outside.
+        let mut serving = JoinSet::new();
+        serving.spawn(next.run(request));
+        let response = match serving.join_next().await {
+            Some(Ok(response)) => response,
+            _ => ended_early().into_response(),
+        };
+        let claim = KeyClaim { key: &key, at };
+        let _gone = told.send(remember(&registry, claim, response).await);
+        Ok::<(), Infallible>(())
+    });
+    answer.await.unwrap_or_else(|_| Err(ended_early()))
+}
+
+fn ended_early() -> Failure {
+    twinfold_client::Error::Internal("a request ended early".to_owned()).into()
 }
 
 fn key(request: &Request) -> Result<Option<String>, Failure> {
@@ -99,31 +130,34 @@ fn under_way(key: &str) -> Failure {
 
 /// Keeps an answer before it is given. What was done is done even if that fails, so the answer is given
 /// all the same.
-async fn remember(registry: &Registry, key: &str, response: Response) -> Result<Response, Failure> {
+async fn remember(
+    registry: &Registry,
+    claim: KeyClaim<'_>,
+    response: Response,
+) -> Result<Response, Failure> {
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|error| {
         twinfold_client::Error::Internal(format!("an answer cannot be read: {error}"))
     })?;
     let etag = parts.headers.get(ETAG).and_then(|etag| etag.to_str().ok());
     let kept = if parts.status.is_server_error() {
-        registry.release_key(key).await
+        registry.release_key(claim).await
     } else {
         let answer = Answer {
             status: parts.status.as_u16(),
             etag: etag.map(str::to_owned),
             body: String::from_utf8_lossy(&body).into_owned(),
         };
-        registry.answer_key(key, &answer).await
+        registry.answer_key(claim, &answer).await
     };
     if let Err(error) = kept {
-        warn!(key, %error, "the answer to a request is not remembered");
+        warn!(key = claim.key, %error, "the answer to a request is not remembered");
     }
     Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 impl Registry {
-    async fn claim_key(&self, key: &str, digest: &str) -> Result<KeyState, Error> {
-        let now = self.now();
+    async fn claim_key(&self, key: &str, digest: &str, now: EventTime) -> Result<KeyState, Error> {
         let request = KeyedRequest {
             key,
             digest,
@@ -134,12 +168,12 @@ impl Registry {
         Ok(self.metadata().claim_key(request).await?)
     }
 
-    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<(), Error> {
-        Ok(self.metadata().answer_key(key, answer).await?)
+    async fn answer_key(&self, claim: KeyClaim<'_>, answer: &Answer) -> Result<(), Error> {
+        Ok(self.metadata().answer_key(claim, answer).await?)
     }
 
-    async fn release_key(&self, key: &str) -> Result<(), Error> {
-        Ok(self.metadata().release_key(key).await?)
+    async fn release_key(&self, claim: KeyClaim<'_>) -> Result<(), Error> {
+        Ok(self.metadata().release_key(claim).await?)
     }
 }
 

@@ -17,10 +17,12 @@ use serde::Deserialize;
 use twinfold_http_kit::extract::Path;
 use twinfold_http_kit::{Failure, Paging, no_such_method, no_such_route};
 use twinfold_model::{FeatureGroupId, ProjectName};
+use twinfold_service_kit::TaskGroup;
 use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::PageBody;
 
 use crate::{Error, Registry};
+use idempotency::Keyed;
 
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
@@ -29,7 +31,11 @@ type Answer<T> = Result<Json<T>, Failure>;
 
 /// Every route: ours below `/v1`, those of a schema registry at the root. Where another registry keeps the
 /// schemas, the root refers to it.
-pub fn router(registry: Registry) -> Router {
+pub fn router(registry: Registry, tasks: TaskGroup) -> Router {
+    let keyed = Keyed {
+        registry: registry.clone(),
+        tasks,
+    };
     let resources = Router::new()
         .merge(projects::routes())
         .merge(feature_groups::routes())
@@ -38,10 +44,7 @@ pub fn router(registry: Registry) -> Router {
         .merge(quarantine::routes())
         .merge(schemas::routes())
         .merge(feed::routes())
-        .layer(middleware::from_fn_with_state(
-            registry.clone(),
-            idempotency::once,
-        ))
+        .layer(middleware::from_fn_with_state(keyed, idempotency::once))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(registry.clone());

@@ -1,10 +1,12 @@
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
 use serde::Deserialize;
 use twinfold_http_kit::{Failure, Paging, extract, token};
-use twinfold_model::{Error as ModelError, Offset, PartitionId, Position, QuarantinedRecord};
+use twinfold_model::{
+    Error as ModelError, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord,
+};
 use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
 
 use super::{Answer, VersionPath, group_id};
@@ -16,6 +18,10 @@ pub(super) fn routes() -> Router<Registry> {
         .route("/quarantine", post(add))
         .route(of_group, get(list))
         .route(&format!("{of_group}/replayed"), post(mark_replayed))
+        .route(
+            &format!("{of_group}/replays/{{replay}}"),
+            put(claim_replay).delete(end_replay),
+        )
 }
 
 async fn add(
@@ -73,12 +79,33 @@ async fn list(
     };
     let (after, limit) = (listing.after(&paging)?, paging.limit()?);
     let records = registry.quarantined(&id, after, limit).await?;
-    let last = records.last().filter(|_| records.len() == limit);
+    // A page that is short may be one of large records.
+    let last = records.last();
     Ok(Json(PageBody {
         items: records.iter().map(QuarantinedRecordBody::from).collect(),
         next_page_token: last
             .map(|last| token(&(last.position.partition.0, last.position.offset.0))),
     }))
+}
+
+type ReplayPath = extract::Path<(String, String, u32, String)>;
+
+async fn claim_replay(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version, replay)): ReplayPath,
+) -> Result<StatusCode, Failure> {
+    let id = FeatureGroupId::new(&project, &name, version)?;
+    registry.claim_replay(&id, &replay).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn end_replay(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version, replay)): ReplayPath,
+) -> Result<StatusCode, Failure> {
+    let id = FeatureGroupId::new(&project, &name, version)?;
+    registry.end_replay(&id, &replay).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn mark_replayed(

@@ -165,6 +165,14 @@ impl Quarantine for LocalRegistry {
         Ok(self.registry.quarantined(group, after, limit).await?)
     }
 
+    async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        Ok(self.registry.claim_replay(group, replay).await?)
+    }
+
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        Ok(self.registry.end_replay(group, replay).await?)
+    }
+
     async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
         Ok(self.registry.mark_replayed(group, positions).await?)
     }

@@ -16,7 +16,7 @@ use twinfold_registry::{LocalRegistry, http};
 use twinfold_testkit::weather_group;
 
 use crate::definitions::{dataset, id, pin, project, quarantined, view};
-use crate::world::Place;
+use crate::world::{Place, tasks};
 
 const WAIT: Duration = Duration::from_secs(60);
 const NO_TIME: Duration = Duration::from_millis(1);
@@ -38,7 +38,7 @@ impl Both {
         tokio::spawn(async move { working.run(token).await });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let router = http::router(registry.clone());
+        let router = http::router(registry.clone(), tasks());
         tokio::spawn(twinfold_http_kit::serve(listener, router, stop.clone()));
         let far = RemoteRegistry::connect(&format!("http://{address}")).await;
         let far = Arc::new(far.expect("it answers"));
@@ -155,7 +155,11 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.quarantine(records).await),
         said(registry.quarantined(&id(), None, 2).await),
         said(registry.quarantined(&id(), Some(at(1)), 10).await),
+        said(registry.claim_replay(&id(), "one").await),
+        said(registry.claim_replay(&id(), "two").await),
         said(registry.mark_replayed(&id(), &[at(2), at(3)]).await),
+        said(registry.end_replay(&id(), "one").await),
+        said(registry.claim_replay(&id(), "two").await),
         said(registry.quarantined(&id(), Some(at(0)), 10).await),
     ]
 }

@@ -22,7 +22,7 @@ use twinfold_registry::{
 use twinfold_store_metadata::{Error as MetadataError, SchemaVersion};
 use twinfold_testkit::weather_group;
 
-use crate::world::Place;
+use crate::world::{Place, tasks};
 
 const TOPIC: &str = "default.weather_1";
 /// `twinfold` and `secret`.
@@ -46,7 +46,7 @@ impl Elsewhere {
         let address = listener.local_addr().expect("its address");
         let is_down = Arc::new(AtomicBool::new(false));
         let gate = middleware::from_fn_with_state(Arc::clone(&is_down), gate);
-        let router = http::router(registry.clone()).layer(gate);
+        let router = http::router(registry.clone(), tasks()).layer(gate);
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             axum::serve(listener, router).await.expect("serves");
@@ -371,7 +371,7 @@ async fn an_id_that_is_another_schema_here_is_named_with_both() {
 async fn who_asks_here_is_told_where_schemas_are() {
     let (place, elsewhere) = (Place::new().await, Elsewhere::start().await);
     let registry = registry_beside(&place, &elsewhere).await;
-    let router = http::router(registry);
+    let router = http::router(registry, tasks());
     for (method, path) in [
         ("GET", "/subjects"),
         ("GET", "/"),

@@ -13,7 +13,7 @@ use twinfold_registry::http;
 use twinfold_testkit::weather_group;
 use twinfold_wire::rest::FeatureGroupBody;
 
-use crate::world::Place;
+use crate::world::{Place, tasks};
 
 const GROUPS: &str = "/v1/feature-groups";
 const WEATHER: &str = "/v1/feature-groups/default/weather/1";
@@ -63,7 +63,7 @@ async fn post(router: &Router, path: &str, key: &str, body: &Json) -> Answered {
 }
 
 async fn router(place: &Place) -> Router {
-    http::router(place.registry().await)
+    http::router(place.registry().await, tasks())
 }
 
 /// The group of weather under another name.

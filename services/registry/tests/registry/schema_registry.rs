@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use twinfold_registry::{Registry, http};
 
-use crate::world::Place;
+use crate::world::{Place, tasks};
 
 /// A registry behind an address, for as long as the test runs.
 pub struct Server {
@@ -26,7 +26,7 @@ impl Server {
         let registry = place.registry().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
-        let router = http::router(registry.clone());
+        let router = http::router(registry.clone(), tasks());
         let mut serving = JoinSet::new();
         serving.spawn(async move {
             axum::serve(listener, router).await.expect("serves");

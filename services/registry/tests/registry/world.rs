@@ -8,10 +8,11 @@ use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use twinfold_model::{AsOf, Commit, EventTime, Positions};
 use twinfold_registry::{Config, ForeignRegistry, Registry, Stores};
-use twinfold_service_kit::ManualClock;
+use twinfold_service_kit::{ManualClock, TaskGroup};
 use twinfold_store_metadata::MetadataStore;
 use twinfold_store_offline::{AppendRequest, OfflineStore, Snapshot};
 use twinfold_store_online::{OnlineStore, ScanPage, StoredRow, TableConfig, Upsert, UpsertStats};
@@ -87,6 +88,11 @@ impl World {
             Some(_) => Err(std::io::Error::other("disk full")),
         }
     }
+}
+
+/// For requests that nobody waits for.
+pub fn tasks() -> TaskGroup {
+    TaskGroup::new(Handle::current())
 }
 
 /// A platform's stores, which outlive the registry.

@@ -12,7 +12,7 @@ use twinfold_wire::rest::{
 
 use super::{RemotePlatform, path};
 use crate::remote::arrow_stream::{self, Outgoing};
-use crate::remote::http::REQUEST_TIMEOUT;
+use crate::remote::http::{PAGE_ITEMS_MAX, REQUEST_TIMEOUT};
 use crate::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
 
 #[async_trait]
@@ -96,7 +96,7 @@ impl Ingestion for RemotePlatform {
     ) -> Result<Vec<QuarantinedRecord>> {
         let service = self.service()?;
         let request = service.request(Method::GET, &path::group(group, "quarantine"));
-        let mut request = request.query(&[("limit", limit)]);
+        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
         if let Some(after) = after {
             request = request.query(&[
                 ("after_partition", u64::from(after.partition.0)),

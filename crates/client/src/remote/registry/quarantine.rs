@@ -20,37 +20,9 @@ impl Quarantine for RemoteRegistry {
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>> {
-        let (mut found, mut after) = (Vec::new(), after);
-        while found.len() < limit {
-            let page_items = PAGE_ITEMS_MAX.min(limit - found.len());
-            let page = self.quarantine_page(group, after, page_items).await?;
-            let is_last = page.len() < page_items;
-            after = page.last().map(|record| record.position).or(after);
-            found.extend(page);
-            if is_last {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
-        let bodies: Vec<_> = positions.iter().copied().map(PositionBody::from).collect();
-        let path = path::group(group, "quarantine/replayed");
-        self.registry.post(&path, &bodies).await
-    }
-}
-
-impl RemoteRegistry {
-    async fn quarantine_page(
-        &self,
-        group: &FeatureGroupId,
-        after: Option<Position>,
-        limit: usize,
-    ) -> Result<Vec<QuarantinedRecord>> {
         let path = path::group(group, "quarantine");
         let request = self.registry.request(Method::GET, &path);
-        let mut request = request.query(&[("limit", limit)]);
+        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
         if let Some(after) = after {
             request = request.query(&[
                 ("after_partition", u64::from(after.partition.0)),
@@ -60,6 +32,23 @@ impl RemoteRegistry {
         let page: PageBody<QuarantinedRecordBody> = self.registry.read(request).await?;
         let records = page.items.into_iter().map(QuarantinedRecord::try_from);
         Ok(records.collect::<Result<_, _>>()?)
+    }
+
+    async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let path = path::group(group, &format!("quarantine/replays/{replay}"));
+        let request = self.registry.request(Method::PUT, &path);
+        self.registry.answer(request).await.map(drop)
+    }
+
+    async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
+        let path = path::group(group, &format!("quarantine/replays/{replay}"));
+        self.registry.delete(&path).await
+    }
+
+    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
+        let bodies: Vec<_> = positions.iter().copied().map(PositionBody::from).collect();
+        let path = path::group(group, "quarantine/replayed");
+        self.registry.post(&path, &bodies).await
     }
 }
 

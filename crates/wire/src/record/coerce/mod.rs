@@ -3,6 +3,7 @@
 //! The one coercion table of the model decides; what it refuses, and every value that does not fit, is
 //! an error that names the feature, what was found, what was wanted and the row.
 
+mod key;
 mod nested;
 mod scalar;
 
@@ -12,6 +13,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::DataType;
 use twinfold_model::{Error, Feature, FeatureGroup, FeatureType, Result, Value};
 
+use self::key::check_keys;
 use super::arrow_types::{arrow_schema, arrow_type_of};
 use super::column::Column;
 use super::plan::feature_default;
@@ -34,7 +36,7 @@ pub fn coerce(batch: &RecordBatch, group: &FeatureGroup, first_row: u64) -> Resu
             },
         })
         .collect::<Result<Vec<_>>>()?;
-    canonical_batch(group, arrays, batch.num_rows())
+    canonical_batch(group, arrays, batch.num_rows(), first_row)
 }
 
 /// Like [`coerce`] for deletes: only the key columns are read. Every other feature is null, or a zero
@@ -63,7 +65,7 @@ pub fn coerce_keys(
             }
         })
         .collect::<Result<Vec<_>>>()?;
-    canonical_batch(group, arrays, batch.num_rows())
+    canonical_batch(group, arrays, batch.num_rows(), first_row)
 }
 
 /// One column in the canonical type of `wanted`, by the rules of [`coerce`]; it may have nulls.
@@ -116,14 +118,16 @@ fn canonical_batch(
     group: &FeatureGroup,
     arrays: Vec<ArrayRef>,
     rows: usize,
+    first_row: u64,
 ) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(arrow_schema(group), arrays, &options).map_err(|error| {
-        Error::InvalidFeatureGroup {
-            group: group.id().to_string(),
-            reason: error.to_string(),
-        }
-    })
+    let batch = RecordBatch::try_new_with_options(arrow_schema(group), arrays, &options);
+    let batch = batch.map_err(|error| Error::InvalidFeatureGroup {
+        group: group.id().to_string(),
+        reason: error.to_string(),
+    })?;
+    check_keys(&batch, group, first_row)?;
+    Ok(batch)
 }
 
 /// One feature: its column in the canonical type, without nulls unless it may have them.

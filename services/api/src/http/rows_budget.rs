@@ -1,0 +1,107 @@
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use twinfold_http_kit::Failure;
+
+use super::HttpLimits;
+
+/// What the rows of all requests under way may take together, in bytes as they came. Rows that find no
+/// room are refused and not waited with: those that wait hold memory too.
+#[derive(Debug)]
+pub(super) struct RowsBudget {
+    bytes: Arc<Semaphore>,
+    bytes_max: usize,
+}
+
+/// The room that the rows of one request take, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    budget: Arc<Semaphore>,
+    bytes_max: usize,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl RowsBudget {
+    /// Has room for one request at least: what is never taken in must not be asked for again.
+    pub(super) fn new(limits: &HttpLimits) -> Self {
+        let bytes_max = limits.inserts_bytes_max.max(limits.rows_bytes_max);
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
+        Self {
+            bytes: Arc::new(Semaphore::new(bytes_max)),
+            bytes_max,
+        }
+    }
+
+    pub(super) fn room(&self) -> Room {
+        Room {
+            budget: Arc::clone(&self.bytes),
+            bytes_max: self.bytes_max,
+            taken: None,
+        }
+    }
+}
+
+impl Room {
+    /// Makes room for so many bytes more.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
+        let more = u32::try_from(bytes).ok();
+        let more = more.and_then(|more| Arc::clone(&self.budget).try_acquire_many_owned(more).ok());
+        let more = more.ok_or_else(|| self.refused())?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
+            None => self.taken = Some(more),
+        }
+        Ok(())
+    }
+
+    fn refused(&self) -> Failure {
+        Failure::Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            code: "not_ready",
+            message: format!(
+                "other requests hold as many rows as is allowed, {} bytes: try again later",
+                self.bytes_max
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_find_no_room_are_refused_until_others_have_left() {
+        let budget = RowsBudget::new(&HttpLimits {
+            rows_bytes_max: 10,
+            inserts_bytes_max: 25,
+            ..HttpLimits::default()
+        });
+        let mut first = budget.room();
+        first.grow(10).expect("room");
+        first.grow(10).expect("room");
+        let mut second = budget.room();
+        second.grow(5).expect("room");
+        let Err(Failure::Refused { status, code, .. }) = second.grow(1) else {
+            panic!("it was taken in");
+        };
+        assert_eq!(
+            (status, code),
+            (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+        );
+        drop(first);
+        second.grow(20).expect("room");
+    }
+
+    #[test]
+    fn one_request_always_fits() {
+        let budget = RowsBudget::new(&HttpLimits {
+            rows_bytes_max: 10,
+            inserts_bytes_max: 1,
+            ..HttpLimits::default()
+        });
+        budget.room().grow(10).expect("room");
+    }
+}

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,8 @@ def start(folder: Path, wanted: list[str]) -> None:
 
 def run(wanted: list[str], command: list[str]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="twinfold-servers-"))
+    # Whoever ends this program wants the servers ended too.
+    signal.signal(signal.SIGTERM, _leave)
     try:
         start(folder, wanted)
         environment = {**os.environ, VARIABLE: str(State(folder).path)}
@@ -76,6 +79,10 @@ def run(wanted: list[str], command: list[str]) -> int:
     finally:
         stop(folder, [], kill=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _leave(number, _frame):
+    raise SystemExit(128 + number)
 
 
 def restart(folder: Path, names: list[str], kill: bool) -> None:

@@ -416,7 +416,6 @@ async fn requests_that_mean_nothing_are_told_why() {
     let deployment = deployment().await;
     let group = "/v1/platform/feature-groups/default/weather";
     for (head, body, status, wanted) in [
-        ("GET /".to_owned(), "", 404, "no_such_resource"),
         (
             "GET /v1/platform/snow".to_owned(),
             "",

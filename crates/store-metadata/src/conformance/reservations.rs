@@ -7,6 +7,8 @@ use crate::Error;
 pub async fn a_reservation_that_lapsed_is_over(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
+    // What the datasets pin has to be there.
+    create(&store, "a").await;
     for version in 1..=2 {
         let reserved = store
             .reserve_dataset(&project, "fares", None, NOW)

@@ -39,7 +39,8 @@ def main():
         lines = stack.strip().split("\n")[1:]
         if not lines:
             continue
-        addresses, frames = zip(*(line.strip().split(" ", 1) for line in lines if " " in line.strip()))
+        calls = [line.strip().split(" ", 1) for line in lines if " " in line.strip()]
+        addresses, frames = zip(*calls, strict=True)
         stage = stage_of(frames)
         samples[stage] += 1
         in_kernel[stage] += addresses[0].startswith("ffffffff")

@@ -6,6 +6,14 @@ import pytest
 import twinfold
 
 
+@pytest.fixture(autouse=True, scope="session")
+def short_pauses():
+    """Tests wait for history all the time, and a small insert ends with a pause."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TWINFOLD__OFFLINEFS__BATCH_IDLE_MS_MAX", "20")
+        yield
+
+
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "store"

@@ -1,7 +1,7 @@
-"""Seconds for a point-in-time join from Parquet to Parquet: ours, DuckDB's ASOF join, Polars' join_asof.
+"""Seconds for a point-in-time join from Parquet to Parquet: ours and those of DuckDB and Polars.
 
-All read the same files. Ours also orders the result and digests it, as a training dataset needs; the
-peers write their rows in whatever order they have them.
+All read the same files. Ours also orders the result and digests it, as a training dataset needs;
+the peers, an ASOF join and a join_asof, write their rows in whatever order they have them.
 """
 
 import argparse

@@ -1,36 +1,139 @@
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use twinfold_client::Platform;
-use twinfold_embedded::{Config, Options};
+use twinfold_client::remote::RemotePlatform;
+use twinfold_embedded::{Config, Options, Server, StoresConfig};
 use twinfold_store_topic::{Append, Appended};
+use twinfold_testkit::{Servers, servers};
+
+use crate::{Processes, ServiceProcess, WAIT_MAX};
 
 /// A platform that can be stopped and started again on the same data.
 pub struct Deployment {
     folder: TempDir,
+    stores: StoresConfig,
     configure: fn(&mut Config),
+    way: Way,
+    running: Running,
+}
+
+/// How a story reaches the platform.
+#[derive(Clone, Copy)]
+enum Way {
+    InProcess,
+    OverHttp,
+    /// Every service is a process of its own.
+    Deployed,
+}
+
+/// What runs between two starts.
+struct Running {
+    /// As the story sees it.
+    platform: Arc<dyn Platform>,
+    behind: Behind,
+}
+
+/// What the platform that a story sees stands for.
+enum Behind {
+    Nothing,
+    Served(Served),
+    Processes(Box<Processes>),
+}
+
+struct Served {
+    server: Server,
     platform: Arc<dyn Platform>,
 }
 
 impl Deployment {
-    pub async fn embedded() -> Self {
-        Self::embedded_with(|_| ()).await
+    /// All of it below a folder.
+    pub async fn embedded(configure: fn(&mut Config)) -> Self {
+        Self::over(StoresConfig::default(), configure).await
     }
 
-    /// With settings other than the defaults.
-    pub async fn embedded_with(configure: fn(&mut Config)) -> Self {
+    /// One process over the servers that a deployment has, each in a place of its own there.
+    pub async fn on_real_engines(configure: fn(&mut Config)) -> Self {
+        Self::over(real_engines(), configure).await
+    }
+
+    /// One process over stores that may hold something already.
+    pub async fn over(stores: StoresConfig, configure: fn(&mut Config)) -> Self {
+        Self::reached(Way::InProcess, stores, configure).await
+    }
+
+    /// All of it below a folder, behind a port, and seen from the other end of it.
+    pub async fn over_http(configure: fn(&mut Config)) -> Self {
+        Self::reached(Way::OverHttp, StoresConfig::default(), configure).await
+    }
+
+    /// All services as processes over the servers, seen through the api's.
+    pub async fn of_processes(configure: fn(&mut Config)) -> Self {
+        Self::reached(Way::Deployed, real_engines(), configure).await
+    }
+
+    async fn reached(way: Way, stores: StoresConfig, configure: fn(&mut Config)) -> Self {
         let folder = twinfold_testkit::temp_dir();
-        let platform = open(folder.path(), configure).await;
+        let running = start(way, folder.path(), &stores, configure).await;
         Self {
             folder,
+            stores,
             configure,
-            platform,
+            way,
+            running,
         }
     }
 
     pub fn platform(&self) -> &dyn Platform {
-        self.platform.as_ref()
+        self.running.platform.as_ref()
+    }
+
+    /// The platform for what goes on beside the story, also while that stops it. Behind a port the caller has
+    /// a connection of its own, which does not end with that of the story.
+    pub async fn another_caller(&self) -> Arc<dyn Platform> {
+        match &self.running.behind {
+            Behind::Nothing => Arc::clone(&self.running.platform),
+            Behind::Served(_) | Behind::Processes(_) => connect(self.platform().url()).await,
+        }
+    }
+
+    /// Where the platform answers, when it is behind a port.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.running.behind {
+            Behind::Served(served) => Some(served.server.address()),
+            Behind::Nothing | Behind::Processes(_) => None,
+        }
+    }
+
+    /// Of the platform and of the topic, when every service is a process.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub fn addresses(&self) -> (String, String) {
+        let processes = self.processes();
+        (processes.api.url(), self.stores.topic.clone())
+    }
+
+    /// One more api beside the one that the story sees, when every service is a process.
+    ///
+    /// # Panics
+    ///
+    /// When it is not.
+    pub async fn second_api(&self) -> ServiceProcess {
+        let mut api = self.processes().api.twin();
+        api.start().await;
+        api
+    }
+
+    fn processes(&self) -> &Processes {
+        match &self.running.behind {
+            Behind::Processes(processes) => processes,
+            Behind::Nothing | Behind::Served(_) => panic!("there are no services"),
+        }
     }
 
     pub fn folder(&self) -> PathBuf {
@@ -45,28 +148,110 @@ impl Deployment {
     /// The same with other settings from now on.
     pub async fn restart_with(&mut self, configure: fn(&mut Config)) {
         self.configure = configure;
-        self.platform.close().await.expect("close");
-        self.platform = open(self.folder.path(), configure).await;
+        self.stop().await;
+        self.start().await;
     }
 
     /// Appends what no writer of ours would: as a foreign producer does, past every check.
     pub async fn append_raw(&mut self, topic: &str, appends: Vec<Append>) -> Vec<Appended> {
-        self.platform.close().await.expect("close");
-        let url = format!("file://{}", self.folder.path().join("topic").display());
-        let topics = twinfold_store_topic::open(&url).await.expect("topic");
+        self.stop().await;
+        let below_folder = format!("file://{}", self.folder.path().join("topic").display());
+        let url = match self.stores.topic.as_str() {
+            "" => &below_folder,
+            url => url,
+        };
+        let topics = twinfold_store_topic::open(url).await.expect("topic");
         let appended = topics.append(topic, appends).await.expect("append");
         topics.sync(topic).await.expect("sync");
         topics.close().await.expect("close topic");
         drop(topics);
-        self.platform = open(self.folder.path(), self.configure).await;
+        self.start().await;
         appended
+    }
+
+    /// In the order of `twinfold up`: no more requests, then the platform.
+    async fn stop(&mut self) {
+        self.running.platform.close().await.expect("close");
+        match &mut self.running.behind {
+            Behind::Nothing => {}
+            Behind::Served(served) => {
+                served.server.stop(WAIT_MAX).await.expect("stop answering");
+                let closed = served.platform.close().await;
+                closed.expect("close behind the port");
+            }
+            Behind::Processes(processes) => processes.stop(),
+        }
+    }
+
+    async fn start(&mut self) {
+        self.running = start(self.way, self.folder.path(), &self.stores, self.configure).await;
     }
 }
 
-async fn open(folder: &Path, configure: fn(&mut Config)) -> Arc<dyn Platform> {
+async fn start(
+    way: Way,
+    folder: &Path,
+    stores: &StoresConfig,
+    configure: fn(&mut Config),
+) -> Running {
     let mut options = Options::from_env().expect("options");
+    options.config.stores = stores.clone();
     configure(&mut options.config);
-    twinfold_embedded::open(folder, options)
-        .await
-        .expect("open")
+    if let Way::Deployed = way {
+        return start_processes(stores, &options.config).await;
+    }
+    let limits = options.config.http;
+    let opened = twinfold_embedded::open_to_serve(folder, options).await;
+    let (platform, schemas) = opened.expect("open");
+    if let Way::InProcess = way {
+        return Running {
+            platform,
+            behind: Behind::Nothing,
+        };
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
+    let listener = listener.expect("a free port");
+    let server = Server::start(listener, Arc::clone(&platform), schemas, limits);
+    let server = server.expect("server");
+    let remote = connect(&format!("http://{}", server.address())).await;
+    Running {
+        platform: remote,
+        behind: Behind::Served(Served { server, platform }),
+    }
+}
+
+async fn start_processes(stores: &StoresConfig, config: &Config) -> Running {
+    let mut processes = Processes::over(stores.clone(), config, 1, 1, None).await;
+    processes.api.start().await;
+    Running {
+        platform: connect(&processes.api.url()).await,
+        behind: Behind::Processes(Box::new(processes)),
+    }
+}
+
+async fn connect(url: &str) -> Arc<dyn Platform> {
+    Arc::new(RemotePlatform::connect(url).await.expect("connect"))
+}
+
+/// A place of its own on each of the servers that all tests share.
+pub fn real_engines() -> StoresConfig {
+    engines_of(servers())
+}
+
+/// A place of its own on each of these servers.
+pub fn engines_of(servers: &Servers) -> StoresConfig {
+    // A keyspace has at most 48 characters.
+    let place = format!("story_{}", uuid::Uuid::new_v4().simple());
+    StoresConfig {
+        metadata: servers.postgres_schema(&place),
+        topic: format!(
+            "kafka://{}?topic_prefix={place}.",
+            servers.kafka_bootstrap_servers
+        ),
+        online: format!(
+            "scylla://{}/{place}?replication=1",
+            servers.cassandra_contact_points
+        ),
+        offline: servers.s3.url(&place),
+    }
 }

@@ -111,6 +111,13 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             fields.set_item("presence", presence)?;
             "MissingRowError"
         }
+        Error::TooLarge {
+            bytes, bytes_max, ..
+        } => {
+            fields.set_item("bytes", bytes)?;
+            fields.set_item("bytes_max", bytes_max)?;
+            "TooLargeError"
+        }
         Error::Locked { path, .. } => {
             fields.set_item("path", path)?;
             "LockedError"
@@ -166,7 +173,8 @@ fn invalid_exception(py: Python<'_>, error: model::Error, message: &str) -> PyRe
         | E::InvalidFeatureView { .. }
         | E::InvalidQuery { .. }
         | E::InvalidDataset { .. }
-        | E::InvalidConfig { .. } => "InvalidDefinitionError",
+        | E::InvalidConfig { .. }
+        | E::NotReplayable { .. } => "InvalidDefinitionError",
     };
     build(py, class, message, fields)
 }

@@ -20,7 +20,7 @@ mod vector_reader;
 #[pyo3::pymodule]
 mod _core {
     #[pymodule_export]
-    use crate::platform::{Platform, open_embedded};
+    use crate::platform::{Platform, open_embedded, open_remote};
     #[pymodule_export]
     use crate::receipt::Receipt;
     #[pymodule_export]

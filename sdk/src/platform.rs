@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::watch;
+use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{self as client, ReadRequest, ServingRequest, ServingSource, Spine};
 use twinfold_model::{EventTime, FeatureGroupId, FeatureViewId, Offset, PartitionId, Position};
 use twinfold_wire::record;
@@ -30,6 +31,24 @@ pub fn open_embedded(py: Python<'_>, path: PathBuf) -> PyResult<Platform> {
     let opened = executor.wait(py, twinfold_embedded::open(&path, options), |_| Ok(()))?;
     let platform = opened.map_err(error::to_python)?;
     let connection = Arc::new(Connection::new(executor, platform));
+    Ok(Platform { connection })
+}
+
+/// Connects to the platform of a deployment at `http://host:port`; rows go straight to `topic`, if one is
+/// named.
+#[pyfunction]
+#[pyo3(signature = (url, topic=None))]
+pub fn open_remote(py: Python<'_>, url: &str, topic: Option<&str>) -> PyResult<Platform> {
+    let executor = Executor::new()?;
+    let connecting = async {
+        match topic {
+            None => RemotePlatform::connect(url).await,
+            Some(topic) => RemotePlatform::connect_beside_topic(url, topic).await,
+        }
+    };
+    let connected = executor.wait(py, connecting, |_| Ok(()))?;
+    let platform = connected.map_err(error::to_python)?;
+    let connection = Arc::new(Connection::new(executor, Arc::new(platform)));
     Ok(Platform { connection })
 }
 

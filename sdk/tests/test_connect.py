@@ -48,10 +48,17 @@ def test_spaces_in_a_url_are_read(tmp_path):
         assert folder.is_dir()
 
 
-@pytest.mark.parametrize("url", ["https://features.example.com", "http://localhost:8080"])
-def test_deployments_are_not_there_yet(url):
-    with pytest.raises(NotAvailableError, match="not available in this version"):
-        twinfold.connect(url)
+def test_what_lacks_for_https_is_said():
+    with pytest.raises(NotAvailableError, match="speaks no TLS; wanted http://"):
+        twinfold.connect("https://features.example.com")
+
+
+def test_a_folder_has_its_own_topic(folder):
+    with pytest.raises(
+        InvalidDefinitionError, match="topic 'kafka://here:9092' is for the address"
+    ):
+        twinfold.connect(folder, topic="kafka://here:9092")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("url", ["s3://b/path", "file://host/path", "file://", "file:here", ""])
@@ -86,11 +93,11 @@ def test_a_query_of_another_connection_is_refused(tmp_path):
                 use(groups[0])
 
 
-def test_everything_is_there_after_reopening(folder, sample):
-    with twinfold.connect(folder) as store:
+def test_everything_is_there_after_reopening(address, sample):
+    with twinfold.connect(address) as store:
         group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
         group.insert(sample, wait=True)
-    with twinfold.connect(folder) as store:
+    with twinfold.connect(address) as store:
         group = store.get_feature_group("weather")
         assert len(group.read()) == 4
         assert len(group.read(online=True)) == 3
@@ -98,18 +105,19 @@ def test_everything_is_there_after_reopening(folder, sample):
         assert len(group.read(online=True)) == 3
 
 
-def test_rows_that_nobody_waited_for_arrive_after_reopening(folder, sample):
-    with twinfold.connect(folder) as store:
+def test_rows_that_nobody_waited_for_arrive_after_reopening(address, sample):
+    with twinfold.connect(address) as store:
         group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
         receipt = group.insert(sample)
     with pytest.raises(ClosedError):
         receipt.wait()
-    with twinfold.connect(folder) as store:
+    with twinfold.connect(address) as store:
         group = store.get_feature_group("weather")
         group.insert(sample.tail(1), wait=True)
         assert len(group.read(online=True)) == 3
 
 
+@pytest.mark.about_the_folder
 def test_a_second_process_is_told_that_the_folder_is_taken(fs, folder):
     printed = python(
         """
@@ -125,13 +133,14 @@ def test_a_second_process_is_told_that_the_folder_is_taken(fs, folder):
     assert str(folder) in printed
 
 
+@pytest.mark.about_the_folder
 def test_the_same_process_cannot_open_a_folder_twice_either(fs, folder):
     with pytest.raises(LockedError):
         twinfold.connect(folder)
 
 
-def test_a_closed_store_says_so(folder, sample):
-    store = twinfold.connect(folder)
+def test_a_closed_store_says_so(address, sample):
+    store = twinfold.connect(address)
     group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
     group.insert(sample)
     store.close()
@@ -158,7 +167,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path):
         twinfold.connect(path)
 
 
-def test_a_process_that_forgets_to_close_ends_well_and_loses_nothing(folder):
+def test_a_process_that_forgets_to_close_ends_well_and_loses_nothing(address):
     printed = python(
         """
         import sys, twinfold
@@ -167,10 +176,10 @@ def test_a_process_that_forgets_to_close_ends_well_and_loses_nothing(folder):
         group.insert({"city": ["Oslo", "Rome"]})
         print("done")
         """,
-        folder,
+        address,
     )
     assert printed == "done"
-    with twinfold.connect(folder) as store:
+    with twinfold.connect(address) as store:
         cities = store.get_feature_group("cities")
         cities.insert({"city": ["Bern"]}, wait=True)
         assert sorted(cities.read()["city"]) == ["Bern", "Oslo", "Rome"]
@@ -213,6 +222,7 @@ def test_a_forked_child_is_refused_and_the_parent_goes_on(fs, weather, view, sam
     assert view.get_feature_vector({"flight": 1, "origin": "JFK"})[-1] == 11.0
 
 
+@pytest.mark.about_the_folder
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_may_drop_what_it_inherited(fs, folder):
     child = os.fork()

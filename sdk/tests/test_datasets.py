@@ -46,7 +46,16 @@ def test_a_dataset_is_kept_and_proved(fs, query, data_format):
     assert str(frame["at"].dtype) == "datetime64[us, UTC]"
     check = dataset.verify()
     assert check.is_proved, check
-    assert any(path.suffix == f".{data_format}" for path in dataset.location.rglob("*"))
+
+
+@pytest.mark.about_the_folder
+@pytest.mark.parametrize("data_format", ["parquet", "csv"])
+def test_a_dataset_is_files_and_leaves_none(fs, query, data_format):
+    dataset = fs.create_training_dataset("delays", data_format=data_format).save(query)
+    location = dataset.location
+    assert any(path.suffix == f".{data_format}" for path in location.rglob("*"))
+    dataset.delete()
+    assert not location.exists()
 
 
 def test_formats_share_a_digest(fs, query):
@@ -70,13 +79,13 @@ def test_a_dataset_stays_what_it_is(fs, query, weather, sample):
     assert fs.get_training_dataset("delays").version == 2
 
 
-def test_a_dataset_survives_reopening(folder, sample):
-    with twinfold.connect(folder) as store:
+def test_a_dataset_survives_reopening(address, sample):
+    with twinfold.connect(address) as store:
         group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
         group.insert(sample, wait=True)
         dataset = store.create_training_dataset("temps", splits={"train": 0.5, "test": 0.5}, seed=3)
         digest = dataset.save(group.select_all()).digest
-    with twinfold.connect(folder) as store:
+    with twinfold.connect(address) as store:
         dataset = store.get_training_dataset("temps")
         assert dataset.digest == digest
         assert dataset.verify()
@@ -84,6 +93,7 @@ def test_a_dataset_survives_reopening(folder, sample):
         assert len(dataset.read()) == 4
 
 
+@pytest.mark.about_the_folder
 def test_a_file_that_was_changed_is_noticed(fs, query):
     dataset = fs.create_training_dataset("delays", data_format="csv").save(query)
     [path] = dataset.location.rglob("*.csv")
@@ -93,6 +103,7 @@ def test_a_file_that_was_changed_is_noticed(fs, query):
     assert check.rebuilt == check.recorded != check.files
 
 
+@pytest.mark.about_the_folder
 def test_a_file_that_is_gone_is_noticed_by_who_reads(fs, query):
     dataset = fs.create_training_dataset("short").save(query)
     [file] = dataset.location.rglob("*.parquet")
@@ -160,10 +171,7 @@ def test_a_dataset_is_saved_once(fs, query):
 
 def test_a_dataset_can_be_removed(fs, query):
     dataset = fs.create_training_dataset("delays").save(query)
-    location = dataset.location
-    assert location.exists()
     dataset.delete()
-    assert not location.exists()
     assert fs.get_training_datasets() == []
     with pytest.raises(NotFoundError):
         fs.get_training_dataset("delays")

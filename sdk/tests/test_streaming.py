@@ -73,8 +73,8 @@ def test_a_query_can_be_stopped(weather, sample):
     assert query.await_termination()
 
 
-def test_closing_the_store_stops_its_streams(folder, sample):
-    store = twinfold.connect(folder)
+def test_closing_the_store_stops_its_streams(address, sample):
+    store = twinfold.connect(address)
     group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
     group.insert(sample)
 
@@ -88,8 +88,8 @@ def test_closing_the_store_stops_its_streams(folder, sample):
     assert query.exception() is None
 
 
-def test_closing_the_store_asks_all_streams_before_it_waits(folder, sample):
-    store = twinfold.connect(folder)
+def test_closing_the_store_asks_all_streams_before_it_waits(address, sample):
+    store = twinfold.connect(address)
     group = store.create_feature_group("weather", primary_key="origin", event_time="hour")
     group.insert(sample)
     waiting = threading.Barrier(3)

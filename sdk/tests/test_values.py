@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import twinfold
+from services import WAYS, address_of
 from twinfold import Feature
 from twinfold.exceptions import SchemaMismatchError
 
@@ -59,9 +60,10 @@ SETTINGS = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    with twinfold.connect(tmp_path_factory.mktemp("values")) as opened:
+@pytest.fixture(scope="module", params=WAYS)
+def store(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("values")
+    with address_of(folder, request.param) as address, twinfold.connect(address) as opened:
         yield opened
 
 

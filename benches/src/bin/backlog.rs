@@ -78,7 +78,7 @@ async fn preload(folder: &Path, group: &FeatureGroup, schema: SchemaId, rows: us
         };
         let appended = topics.append(&topic, vec![append]).await.expect("append");
         for block in appended {
-            receipt.note(block.partition, block.first, block.count);
+            receipt.note(&block);
         }
     }
     topics.sync(&topic).await.expect("sync");

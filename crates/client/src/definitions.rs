@@ -18,19 +18,17 @@ pub struct GroupDefinition {
     pub schema: SchemaId,
 }
 
-/// The schema that a record names.
+/// A schema that rows of a group are written with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterSchema {
     pub id: SchemaId,
-    /// Whose rows it describes.
-    pub group: FeatureGroupId,
     pub avro_json: String,
 }
 
 /// What consumers and readers need of the registry.
 ///
 /// Guarantees: a definition is never older than the sequence that [`changes`](Self::changes) shows;
-/// a schema never changes once it is known.
+/// a schema never changes once it is known, and stays registered for as long as the group is there.
 #[async_trait]
 pub trait Definitions: Debug + Send + Sync {
     /// The group, or [`Error::NotFound`](crate::Error::NotFound) with what there is instead.
@@ -39,8 +37,9 @@ pub trait Definitions: Debug + Send + Sync {
     /// Every group, in any state.
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>>;
 
-    /// `None` when no schema has this id.
-    async fn schema(&self, id: SchemaId) -> Result<Option<Arc<WriterSchema>>>;
+    /// The schema, if it is registered for the group whose topic and tables are named `resource`; `None`
+    /// when it is not, which may change at any time: it is asked anew each time.
+    async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>>;
 
     /// The sequence of the newest change; it moves with every change of a definition or state.
     fn changes(&self) -> watch::Receiver<u64>;

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use twinfold_model::{FeatureGroupId, QuarantinedRecord};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -10,7 +12,8 @@ pub enum Fault {
     Us,
 }
 
-/// What can go wrong between a caller and the platform.
+/// What can go wrong between a caller and the platform. Every field survives the way from a deployment
+/// to its caller, so that both see the same error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A definition or a value is wrong.
@@ -18,20 +21,20 @@ pub enum Error {
     Invalid(#[from] twinfold_model::Error),
     #[error("{what} `{name}` does not exist{hint}")]
     NotFound {
-        what: &'static str,
+        what: Cow<'static, str>,
         name: String,
         /// Empty, or what there is instead, beginning with "; ".
         hint: String,
     },
     #[error("{what} `{name}` already exists{hint}")]
     AlreadyExists {
-        what: &'static str,
+        what: Cow<'static, str>,
         name: String,
         hint: String,
     },
     #[error("{what} `{name}` is in use: {reason}")]
     InUse {
-        what: &'static str,
+        what: Cow<'static, str>,
         name: String,
         reason: String,
     },
@@ -39,7 +42,7 @@ pub enum Error {
     NotReady { group: String, reason: String },
     #[error("{action} did not finish within {seconds} s: {state}")]
     Timeout {
-        action: &'static str,
+        action: Cow<'static, str>,
         seconds: f64,
         state: String,
     },
@@ -54,10 +57,22 @@ pub enum Error {
     MissingRow {
         group: FeatureGroupId,
         key: String,
-        presence: &'static str,
+        presence: Cow<'static, str>,
+    },
+    /// A deployment takes only so much in one request.
+    #[error(
+        "{what} is too large for one request: found {bytes} bytes or more, wanted at most {bytes_max}"
+    )]
+    TooLarge {
+        what: Cow<'static, str>,
+        bytes: u64,
+        bytes_max: u64,
     },
     #[error("{what} is in use by another process: {path}")]
-    Locked { what: &'static str, path: String },
+    Locked {
+        what: Cow<'static, str>,
+        path: String,
+    },
     #[error(
         "{path} was written by a newer version: found format {found}, this one reads up to {supported}"
     )]
@@ -71,7 +86,7 @@ pub enum Error {
     /// A store failed; the message names it and the place.
     #[error("{what}: {source}")]
     Dependency {
-        what: &'static str,
+        what: Cow<'static, str>,
         retry: bool,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -82,12 +97,12 @@ pub enum Error {
 impl Error {
     /// `retry`: whether the same call may succeed later without a change by the caller.
     pub fn dependency(
-        what: &'static str,
+        what: impl Into<Cow<'static, str>>,
         retry: bool,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
         Self::Dependency {
-            what,
+            what: what.into(),
             retry,
             source: source.into(),
         }
@@ -101,6 +116,7 @@ impl Error {
             | Self::InUse { .. }
             | Self::Quarantined { .. }
             | Self::MissingRow { .. }
+            | Self::TooLarge { .. }
             | Self::Locked { .. }
             | Self::NewerFormat { .. }
             | Self::Closed => Fault::Caller,

@@ -13,7 +13,7 @@ use twinfold_model::{
     TrainingDataset, Value,
 };
 
-use crate::{GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
+use crate::{Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
 
 /// Rows with their schema, batch by batch.
 pub struct BatchStream {
@@ -226,6 +226,20 @@ pub struct VectorOptions {
 
 /// One entity: serving keys and features that override what the stores have, by name.
 pub type Entry = BTreeMap<String, Value>;
+
+/// That there are no features passed, or some for each entry.
+pub fn check_passed(entries: &[Entry], passed: &[Entry]) -> Result<()> {
+    if passed.is_empty() || passed.len() == entries.len() {
+        return Ok(());
+    }
+    Err(Error::Invalid(twinfold_model::Error::InvalidQuery {
+        reason: format!(
+            "found {} entries and {} sets of passed features, wanted as many",
+            entries.len(),
+            passed.len()
+        ),
+    }))
+}
 
 /// Vectors of one view or dataset, through a plan made once.
 #[async_trait]

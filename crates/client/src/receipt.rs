@@ -1,6 +1,7 @@
 use std::fmt::Write as _;
 
-use twinfold_model::{FeatureGroupId, Offset, PartitionId, Positions};
+use twinfold_model::{FeatureGroupId, Offset, Positions};
+use twinfold_store_topic::Appended;
 
 /// Proof that rows are in the topic, and what to wait for until they are in the stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +32,13 @@ impl Receipt {
     }
 
     /// Adds records that the topic took in.
-    pub fn note(&mut self, partition: PartitionId, first: Offset, count: u64) {
+    pub fn note(&mut self, appended: &Appended) {
+        let partition = appended.partition;
         if self.start.get(partition).is_none() {
-            self.start.advance(partition, first);
+            self.start.advance(partition, appended.first);
         }
-        self.end.advance(partition, first.plus(count));
-        self.rows += count;
+        self.end.advance(partition, appended.next);
+        self.rows += appended.count;
     }
 
     /// The ingestion id in the usual form of a UUID.

@@ -8,6 +8,7 @@ use twinfold_store_topic::{Append, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
+use crate::progress::topic_failed;
 use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
 
 /// Hears how many rows of an insert are in the topic so far.
@@ -22,14 +23,14 @@ const BLOCK_BYTES_MAX: usize = 4 << 20;
 /// Encodes rows and appends them to their group's topic, partitioned by key.
 #[derive(Debug, Clone)]
 pub struct Writer {
-    topics: Arc<dyn TopicStore>,
+    topic: TopicWriter,
     definitions: Arc<dyn Definitions>,
 }
 
 impl Writer {
     pub fn new(topics: Arc<dyn TopicStore>, definitions: Arc<dyn Definitions>) -> Self {
         Self {
-            topics,
+            topic: TopicWriter { topics },
             definitions,
         }
     }
@@ -42,15 +43,10 @@ impl Writer {
         now: EventTime,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
-        let definition = self.writable(id).await?;
-        let rows = check(&definition, batches, record::coerce).await?;
-        let headers = Headers {
-            operation: Operation::Upsert,
-            ingestion_id: Some(new_ingestion_id()),
-            // Groups with an event-time feature carry the time in the row itself.
-            event_time: definition.group.event_time().is_none().then_some(now),
-        };
-        self.append(&definition, rows, headers, on_progress).await
+        let definition = self.definitions.group(id).await?;
+        self.topic
+            .insert(&definition, batches, now, on_progress)
+            .await
     }
 
     /// Appends a delete for each key. See [`Ingestion::delete`](crate::Ingestion::delete).
@@ -60,25 +56,50 @@ impl Writer {
         keys: Vec<RecordBatch>,
         at: EventTime,
     ) -> Result<Receipt> {
-        let definition = self.writable(id).await?;
-        let rows = check(&definition, keys, record::coerce_keys).await?;
+        let definition = self.definitions.group(id).await?;
+        self.topic.delete(&definition, keys, at).await
+    }
+}
+
+/// The same for a group that is known already.
+#[derive(Debug, Clone)]
+pub(crate) struct TopicWriter {
+    pub(crate) topics: Arc<dyn TopicStore>,
+}
+
+impl TopicWriter {
+    pub(crate) async fn insert(
+        &self,
+        definition: &Arc<GroupDefinition>,
+        batches: Vec<RecordBatch>,
+        now: EventTime,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        check_writable(definition)?;
+        let rows = check(definition, batches, record::coerce).await?;
+        let headers = Headers {
+            operation: Operation::Upsert,
+            ingestion_id: Some(new_ingestion_id()),
+            // Groups with an event-time feature carry the time in the row itself.
+            event_time: definition.group.event_time().is_none().then_some(now),
+        };
+        self.append(definition, rows, headers, on_progress).await
+    }
+
+    pub(crate) async fn delete(
+        &self,
+        definition: &Arc<GroupDefinition>,
+        keys: Vec<RecordBatch>,
+        at: EventTime,
+    ) -> Result<Receipt> {
+        check_writable(definition)?;
+        let rows = check(definition, keys, record::coerce_keys).await?;
         let headers = Headers {
             operation: Operation::Delete,
             ingestion_id: Some(new_ingestion_id()),
             event_time: Some(at),
         };
-        self.append(&definition, rows, headers, &|_| ()).await
-    }
-
-    async fn writable(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        let definition = self.definitions.group(id).await?;
-        if definition.state == ResourceState::Deleting {
-            return Err(Error::NotReady {
-                group: id.to_string(),
-                reason: "it is being deleted".to_owned(),
-            });
-        }
-        Ok(definition)
+        self.append(definition, rows, headers, &|_| ()).await
     }
 
     async fn append(
@@ -90,40 +111,55 @@ impl Writer {
     ) -> Result<Receipt> {
         let group = &definition.group;
         let topic = &definition.resource;
-        let mut slices = SliceEncoder::new(definition, headers.clone())?;
+        let mut encoder = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
-        for batch in batches {
-            for first in (0..batch.num_rows()).step_by(SLICE_ROWS_MAX) {
-                let slice = batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first));
-                let encoding = tokio::task::spawn_blocking(move || {
-                    let appends = slices.encode(&slice);
-                    (slices, appends)
-                });
-                let (slices_back, appends) = encoding.await.map_err(thread_failed)?;
-                slices = slices_back;
-                let appends = appends?;
-                let appended = self
-                    .topics
-                    .append(topic, appends)
-                    .await
-                    .map_err(log_failed)?;
-                for block in appended {
-                    receipt.note(block.partition, block.first, block.count);
-                }
-                on_progress(receipt.rows);
-            }
+        let mut encoded = Vec::new();
+        // The log takes one slice in while the next is encoded; a second one on its way could overtake.
+        for slice in batches.iter().flat_map(slices) {
+            let encoding = tokio::task::spawn_blocking(move || {
+                let appends = encoder.encode(&slice);
+                (encoder, appends)
+            });
+            let appending = self.append_blocks(topic, encoded, &mut receipt);
+            let (encoding, appending) = tokio::join!(encoding, appending);
+            appending?;
+            on_progress(receipt.rows);
+            let (encoder_back, appends) = encoding.map_err(thread_failed)?;
+            encoder = encoder_back;
+            encoded = appends?;
         }
-        self.topics.sync(topic).await.map_err(log_failed)?;
+        self.append_blocks(topic, encoded, &mut receipt).await?;
+        on_progress(receipt.rows);
+        self.topics.sync(topic).await.map_err(topic_failed)?;
         Ok(receipt)
+    }
+
+    async fn append_blocks(
+        &self,
+        topic: &str,
+        blocks: Vec<Append>,
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let appended = self.topics.append(topic, blocks).await;
+        for block in &appended.map_err(topic_failed)? {
+            receipt.note(block);
+        }
+        Ok(())
     }
 }
 
-fn log_failed(error: twinfold_store_topic::Error) -> Error {
-    match error {
-        twinfold_store_topic::Error::Closed => Error::Closed,
-        other => Error::dependency("topic", other.retry(), other),
+fn check_writable(definition: &GroupDefinition) -> Result<()> {
+    if definition.state != ResourceState::Deleting {
+        return Ok(());
     }
+    Err(Error::NotReady {
+        group: definition.group.id().to_string(),
+        reason: "it is being deleted".to_owned(),
+    })
 }
 
 /// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the
@@ -148,6 +184,11 @@ async fn check(
 
 fn thread_failed(error: tokio::task::JoinError) -> Error {
     Error::Internal(format!("a thread of an insert ended early: {error}"))
+}
+
+fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
+    let firsts = (0..batch.num_rows()).step_by(SLICE_ROWS_MAX);
+    firsts.map(|first| batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first)))
 }
 
 /// Turns slices of rows into blocks per partition.

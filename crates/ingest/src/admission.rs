@@ -20,7 +20,7 @@ const LEARN_SCHEMAS_MAX: usize = 64;
 #[derive(Debug)]
 enum Check {
     Inspect(Box<Inspector>),
-    /// The registry does not know the schema, or it belongs to another group.
+    /// The schema is not registered for the group, or does not fit it.
     Refuse(Defect),
 }
 
@@ -45,22 +45,19 @@ impl Admission {
         self.checks.contains_key(&schema)
     }
 
-    /// Forgets schemas that were unknown, because they may have been registered since.
+    /// Forgets schemas that were refused, because they may have been registered since.
     pub fn forget_refused(&mut self) {
         self.checks
             .retain(|_, check| matches!(check, Check::Inspect(_)));
     }
 
-    /// Learns what the registry says of a schema id; `None` when it does not know it.
+    /// Learns what the registry says of a schema id; `None` when it is not registered for the group.
     ///
     /// A schema that does not fit refuses its records and nothing else: anyone may write to a topic.
     pub fn learn(&mut self, id: SchemaId, schema: Option<&WriterSchema>) {
         let unfit = |reason: String| Defect::IncompatibleSchema { id: id.0, reason };
         let inspector = match schema {
             None => Err(Defect::UnknownSchema { id: id.0 }),
-            Some(schema) if schema.group != *self.group.id() => {
-                Err(unfit(format!("it belongs to {}", schema.group)))
-            }
             Some(schema) => Inspector::compile(&schema.avro_json, &self.group)
                 .map_err(|error| unfit(error.to_string())),
         };
@@ -118,19 +115,20 @@ impl Admission {
     ) {
         let next = batch.first.plus(batch.records.len() as u64);
         admitted.positions.advance(batch.partition, next);
+        admitted.note_appended(batch.appended_at, batch.appended_at);
         admitted.rows.reserve(batch.records.len());
         for record in &batch.records {
             admitted.bytes += record.value.len();
             let key_start = keys.len();
             match self.check(&batch, record, keys) {
-                Ok((schema, event_time)) => {
+                Ok((schema, operation, event_time)) => {
                     key_ends.push(keys.len());
                     admitted.rows.push(Row {
                         partition: batch.partition,
                         key: Bytes::new(),
                         version: RowVersion {
                             event_time,
-                            operation: batch.headers.operation,
+                            operation,
                             offset: record.offset,
                         },
                         schema,
@@ -152,15 +150,16 @@ impl Admission {
         batch: &RecordBatch,
         record: &Record,
         keys: &mut Vec<u8>,
-    ) -> Result<(SchemaId, EventTime), Defect> {
+    ) -> Result<(SchemaId, Operation, EventTime), Defect> {
+        let headers = batch.headers.as_ref().map_err(Defect::clone)?;
         let (schema, body) = record::parse_frame(&record.value)?;
         let inspector = match self.checks.get(&schema) {
             Some(Check::Inspect(inspector)) => inspector,
             Some(Check::Refuse(defect)) => return Err(defect.clone()),
             None => return Err(Defect::UnknownSchema { id: schema.0 }),
         };
-        let told = batch.headers.event_time.unwrap_or(batch.appended_at);
-        let event_time = match batch.headers.operation {
+        let told = headers.event_time.unwrap_or(batch.appended_at);
+        let event_time = match headers.operation {
             Operation::Upsert => inspector.inspect(body, keys)?.unwrap_or(told),
             Operation::Delete => {
                 inspector.inspect_key(body, keys)?;
@@ -175,7 +174,7 @@ impl Admission {
                 skew_us_max: i64::try_from(self.future_skew_max.as_micros()).unwrap_or(i64::MAX),
             });
         }
-        Ok((schema, event_time))
+        Ok((schema, headers.operation, event_time))
     }
 
     fn dead_letter(
@@ -185,9 +184,16 @@ impl Admission {
         defect: &Defect,
         now: EventTime,
     ) -> QuarantinedRecord {
-        let mut headers = batch.headers.clone();
-        // Replayed later, the record must not become newer than it is.
-        headers.event_time.get_or_insert(batch.appended_at);
+        // Headers that could not be read are not kept: what they wanted is not to be guessed at.
+        let headers = batch.headers.as_ref().map_or_else(
+            |_| Vec::new(),
+            |headers| {
+                let mut headers = headers.clone();
+                // Replayed later, the record must not become newer than it is.
+                headers.event_time.get_or_insert(batch.appended_at);
+                headers.encode().to_vec()
+            },
+        );
         QuarantinedRecord {
             group: self.group.id().clone(),
             position: Position {
@@ -196,7 +202,7 @@ impl Admission {
             },
             key: record.key.to_vec(),
             value: record.value.to_vec(),
-            headers: headers.encode().to_vec(),
+            headers,
             code: defect.code().to_owned(),
             reason: defect.to_string(),
             quarantined_at: now,

@@ -1,12 +1,14 @@
 use std::time::Duration;
 
-use crate::Limits;
 use serde::Deserialize;
+
+use crate::{Budget, Limits};
 
 /// Bounds of one materializer as they stand in configuration; `default.toml` explains each.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    pub budget_bytes_max: usize,
     pub batch_rows_max: usize,
     pub batch_bytes_max: usize,
     pub batch_age_ms_max: u64,
@@ -16,11 +18,18 @@ pub struct Config {
 }
 
 impl Config {
+    /// What all groups of the materializer share.
+    pub fn budget(&self) -> Budget {
+        Budget::new(self.budget_bytes_max)
+    }
+
     /// `future_skew_ms_max` is one setting of the whole platform: materializers must judge alike.
     pub fn limits(&self, future_skew_ms_max: u64) -> Limits {
         Limits {
             batch_rows_max: self.batch_rows_max,
-            batch_bytes_max: self.batch_bytes_max,
+            batch_bytes_max: self
+                .batch_bytes_max
+                .min(Budget::share(self.budget_bytes_max)),
             batch_age_ms_max: self.batch_age_ms_max,
             batch_idle_ms_max: self.batch_idle_ms_max,
             future_skew_max: Duration::from_millis(future_skew_ms_max),

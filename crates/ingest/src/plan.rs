@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use twinfold_model::{
-    Offset, PartitionId, Position, Positions, QuarantinedRecord, RowVersion, SchemaId,
+    EventTime, Offset, PartitionId, Position, Positions, QuarantinedRecord, RowVersion, SchemaId,
 };
 
 /// Bounds of a batch. Whichever is reached first makes the batch due.
@@ -57,6 +57,16 @@ pub struct Batch {
     /// Where the topic stands after this batch, for the partitions it touches.
     pub positions: Positions,
     pub bytes: usize,
+    /// When the log took in the oldest and the newest record, quarantined ones too.
+    pub appended: Option<(EventTime, EventTime)>,
+}
+
+impl Batch {
+    /// Notes records that the log took in between these times.
+    pub fn note_appended(&mut self, oldest: EventTime, newest: EventTime) {
+        let (first, last) = self.appended.unwrap_or((oldest, newest));
+        self.appended = Some((first.min(oldest), last.max(newest)));
+    }
 }
 
 /// Collects rows until a batch is due.
@@ -88,6 +98,9 @@ impl Buffer {
         self.newest_us = now_us;
         self.batch.bytes += admitted.bytes;
         self.batch.positions.merge(&admitted.positions);
+        if let Some((oldest, newest)) = admitted.appended {
+            self.batch.note_appended(oldest, newest);
+        }
         self.batch.quarantined.extend(admitted.quarantined);
         if self.batch.rows.is_empty() {
             self.batch.rows = admitted.rows;
@@ -121,6 +134,11 @@ impl Buffer {
         }
     }
 
+    /// When the oldest of what is buffered was taken from the topic.
+    pub fn oldest_us(&self) -> Option<i64> {
+        self.oldest_us
+    }
+
     pub fn take(&mut self) -> Batch {
         self.oldest_us = None;
         std::mem::take(&mut self.batch)
@@ -137,6 +155,15 @@ pub fn resume_at(
     sink.unwrap_or(committed)
         .get(partition)
         .unwrap_or(Offset::ZERO)
+}
+
+/// How many records lie between what was written and where the partitions end.
+pub fn lag(ends: &Positions, written: &Positions) -> u64 {
+    let behind = written.iter().map(|(partition, next)| {
+        let end = ends.get(partition).unwrap_or(next);
+        end.0.saturating_sub(next.0)
+    });
+    behind.sum()
 }
 
 /// The pause before attempt number `attempt` (from 1): doubling from 50 ms up to the limit.
@@ -228,6 +255,17 @@ mod tests {
             resume_at(PartitionId(0), Some(&at(7)), &at(3)),
             Offset::ZERO
         );
+    }
+
+    #[test]
+    fn only_partitions_that_are_written_to_lag() {
+        let at = |pairs: &[(u32, u64)]| -> Positions {
+            let pair = |(id, next): &(u32, u64)| (PartitionId(*id), Offset(*next));
+            pairs.iter().map(pair).collect()
+        };
+        let ends = at(&[(0, 10), (1, 4), (7, 1_000)]);
+        // Of partition 2 the end is not known yet; that of 1 is out of date.
+        assert_eq!(lag(&ends, &at(&[(0, 3), (1, 5), (2, 9)])), 7);
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use twinfold_client::GroupDefinition;
 use twinfold_model::Positions;
@@ -28,6 +30,10 @@ pub trait Sink: Send {
 
     /// Writes the batch; when this returns its rows are readable.
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError>;
+
+    /// Hears, at every turn of the loop, how long rows have waited to be written: nothing when none do.
+    /// Called between writes; a sink that is asked for it counts it.
+    fn note_waiting(&mut self, _waited: Duration) {}
 
     /// Makes all that was written durable; afterwards its positions are committed.
     async fn flush(&mut self) -> Result<(), SinkError>;

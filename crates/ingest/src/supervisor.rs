@@ -11,7 +11,7 @@ use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
 use crate::plan::{self, Limits};
-use crate::{Consumer, Result, SinkFactory, Status, Statuses};
+use crate::{Budget, Consumer, Result, SinkFactory, Status, Statuses};
 
 /// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
 pub struct Supervisor {
@@ -21,6 +21,7 @@ pub struct Supervisor {
     pub definitions: Arc<dyn Definitions>,
     pub sinks: Arc<dyn SinkFactory>,
     pub limits: Limits,
+    pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub statuses: Statuses,
     pub tasks: TaskGroup,
@@ -37,11 +38,13 @@ impl Supervisor {
     pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
         let mut changes = self.definitions.changes();
         let mut running: HashMap<String, Running> = HashMap::new();
+        let mut stopping: Vec<Task> = Vec::new();
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
+            stopping.retain(|task| !task.has_ended());
             // A registry that does not answer for a while is no reason to stop what runs.
-            let pause = match self.adjust(&mut running).await {
+            let pause = match self.adjust(&mut running, &mut stopping).await {
                 Ok(()) => {
                     failures = 0;
                     None
@@ -62,14 +65,20 @@ impl Supervisor {
         for running in running.values() {
             running.task.cancel();
         }
-        for running in running.values() {
-            running.task.ended().await;
+        let running = running.values().map(|running| &running.task);
+        for task in running.chain(&stopping) {
+            task.ended().await;
         }
         Ok(())
     }
 
-    /// Starts what should run and does not; stops what runs and should not.
-    async fn adjust(&self, running: &mut HashMap<String, Running>) -> twinfold_client::Result<()> {
+    /// Starts what should run and does not; stops what runs and should not, without waiting for its end:
+    /// a consumer that is slow to stop keeps no new group waiting.
+    async fn adjust(
+        &self,
+        running: &mut HashMap<String, Running>,
+        stopping: &mut Vec<Task>,
+    ) -> twinfold_client::Result<()> {
         let definitions = self.definitions.groups().await?;
         // A group in `Creating` is only being changed: its consumer goes on.
         let is_kept = |resource: &str| {
@@ -77,18 +86,12 @@ impl Supervisor {
                 definition.resource == resource && definition.state != ResourceState::Deleting
             })
         };
-        let stopping: Vec<Running> = running
-            .extract_if(|resource, _| !is_kept(resource))
-            .map(|(_, running)| running)
-            .collect();
-        for Running { group, task } in &stopping {
+        for (_, Running { group, task }) in running.extract_if(|resource, _| !is_kept(resource)) {
+            info!(consumer = self.name, %group, "stopping");
             task.cancel();
-            // Before it ends: a group of the same name must not inherit its positions.
-            self.statuses.forget(group);
-        }
-        for Running { group, task } in stopping {
-            task.ended().await;
-            info!(consumer = self.name, %group, "stopped");
+            // At once: a group of the same name must not inherit its positions.
+            self.statuses.forget(&group);
+            stopping.push(task);
         }
         let wanted = definitions
             .iter()
@@ -112,6 +115,7 @@ impl Supervisor {
             topics: Arc::clone(&self.topics),
             definitions: Arc::clone(&self.definitions),
             limits: self.limits,
+            budget: self.budget.clone(),
             clock: Arc::clone(&self.clock),
         };
         let sinks = Arc::clone(&self.sinks);

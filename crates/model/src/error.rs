@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use crate::FeatureType;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -8,7 +10,10 @@ pub enum Error {
     #[error(
         "{what} name `{found}` is not valid: wanted a lower-case letter followed by at most 62 lower-case letters, digits or underscores"
     )]
-    InvalidName { what: &'static str, found: String },
+    InvalidName {
+        what: Cow<'static, str>,
+        found: String,
+    },
     #[error("feature type `{found}` is not valid: {reason}")]
     InvalidType { found: String, reason: String },
     #[error("feature group `{group}`: {reason}")]
@@ -19,6 +24,8 @@ pub enum Error {
     InvalidQuery { reason: String },
     #[error("training dataset `{dataset}`: {reason}")]
     InvalidDataset { dataset: String, reason: String },
+    #[error("quarantined record {position} cannot be replayed, only written anew: {reason}")]
+    NotReplayable { position: String, reason: String },
     #[error("configuration: {reason}")]
     InvalidConfig { reason: String },
     #[error("feature `{feature}` does not exist in `{owner}`; it has {}", known.join(", "))]

@@ -22,7 +22,10 @@ impl Name {
         if is_valid(&text) {
             Ok(Self(text))
         } else {
-            Err(Error::InvalidName { what, found: text })
+            Err(Error::InvalidName {
+                what: what.into(),
+                found: text,
+            })
         }
     }
 

@@ -60,6 +60,13 @@ impl Positions {
         }
     }
 
+    /// Knows nothing of these partitions any more.
+    pub fn forget(&mut self, partitions: &[PartitionId]) {
+        for partition in partitions {
+            self.0.remove(partition);
+        }
+    }
+
     /// True when every partition of `target` has been passed; a partition at offset 0 needs nothing.
     pub fn covers(&self, target: &Positions) -> bool {
         target

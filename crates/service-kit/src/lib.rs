@@ -3,9 +3,12 @@
 //! Knows no crate of the domain, so that everything may stand on it. The only place that reads the
 //! clock, spawns tasks or looks at the environment. The entry type is [`TaskGroup`].
 
+pub mod admin;
 pub mod background_runtime;
 pub mod clock;
 pub mod config;
+pub mod metrics;
+pub mod process;
 pub mod task_group;
 pub mod telemetry;
 

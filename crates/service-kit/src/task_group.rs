@@ -66,6 +66,10 @@ impl Task {
         self.token.cancel();
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Returns when the task has ended, however it did.
     pub async fn ended(&self) {
         self.ended.cancelled().await;

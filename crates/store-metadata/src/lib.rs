@@ -4,8 +4,12 @@
 //! are looked up, and numbers every change. It enforces uniqueness and state transitions; what the
 //! definitions mean is the registry's business. The entry type is [`MetadataStore`], opened by [`open`].
 
+mod columns;
 pub mod conformance;
 mod error;
+mod migrations;
+mod postgres;
+mod preconditions;
 mod sqlite;
 
 use std::fmt::Debug;
@@ -18,14 +22,17 @@ use twinfold_model::{
 };
 
 pub use error::{Error, Result};
+pub use postgres::PostgresMetadata;
 pub use sqlite::SqliteMetadata;
 
-/// Opens the backend that `url` names and migrates it: `sqlite:///file`.
+/// Opens the backend that `url` names and migrates it: `sqlite:///file`, or
+/// `postgres://user@host:port/database`, where `?options=-c%20search_path%3Dname` chooses a schema.
 pub async fn open(url: &str) -> Result<Arc<dyn MetadataStore>> {
     match url.split_once("://") {
         Some(("sqlite", path)) => Ok(Arc::new(SqliteMetadata::open(path.as_ref()).await?)),
-        _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresMetadata::open(url).await?)),
+        other => Err(Error::UnsupportedUrl {
+            scheme: other.map_or("", |(scheme, _)| scheme).to_owned(),
         }),
     }
 }
@@ -39,7 +46,8 @@ pub struct GroupRecord {
     pub resource: String,
     /// The schema that writers use now.
     pub schema: SchemaId,
-    /// Increases with each change of the definition; for optimistic updates.
+    /// Increases with each change of the definition, and with each schema that a producer registers for
+    /// the group; for optimistic updates.
     pub revision: u64,
     pub created_at: EventTime,
 }
@@ -63,38 +71,118 @@ pub enum ChangeSubject {
     },
 }
 
-/// A writer schema: Avro JSON and whose rows it describes.
+/// A schema that is to be registered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewSchema {
+    /// What tells schemas apart: those of one guid are one schema, whatever their texts.
+    pub guid: String,
+    pub avro_json: String,
+    /// What its producers say about it, as JSON.
+    pub metadata: Option<String>,
+    /// Who gives the ids: a registry elsewhere, which has given this one, or the store when `None`.
+    pub registration: Option<Registration>,
+}
+
+/// A schema's place in a registry elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    pub subject: String,
+    pub id: SchemaId,
+}
+
+/// As it is known already.
+impl From<SchemaRecord> for NewSchema {
+    fn from(schema: SchemaRecord) -> Self {
+        Self {
+            guid: schema.guid,
+            avro_json: schema.avro_json,
+            metadata: schema.metadata,
+            registration: None,
+        }
+    }
+}
+
+/// A schema with its id, which no other schema ever has. The text is that of its first registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaRecord {
     pub id: SchemaId,
-    pub group: FeatureGroupId,
+    pub guid: String,
     pub avro_json: String,
+    pub metadata: Option<String>,
 }
 
-/// Feature groups and their schemas.
+/// A schema in its place under a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaVersion {
+    pub subject: String,
+    pub version: u32,
+    pub schema: SchemaRecord,
+    pub origin: SchemaOrigin,
+    /// Hidden, and its number not given again, until it is removed.
+    pub is_deleted: bool,
+}
+
+/// Who registered a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SchemaOrigin {
+    /// It is the schema of a feature group's definition.
+    FeatureGroup,
+    Producer,
+}
+
+/// Which versions are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionsOf<'a> {
+    Subject(&'a str),
+    Schema(SchemaId),
+    All,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectRecord {
+    pub name: String,
+    /// All of its versions are.
+    pub is_deleted: bool,
+}
+
+/// What was set for a subject, a context or all subjects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SubjectSettings {
+    pub compatibility: Option<String>,
+    pub mode: Option<String>,
+}
+
+/// Feature groups.
 #[async_trait]
 pub trait FeatureGroups: Send + Sync {
-    /// Stores a group in state `Creating` with its first schema, in one transaction. The same id again:
-    /// [`Error::AlreadyExists`], also when two callers race.
+    /// What topic and tables of a group will be called if it is created before any other of this id. One that
+    /// is there: [`Error::AlreadyExists`].
+    async fn next_resource(&self, id: &FeatureGroupId) -> Result<String>;
+
+    /// Stores a group in state `Creating` and registers its schema under the value subject of its topic,
+    /// in one transaction. The same id again: [`Error::AlreadyExists`], also when two callers race.
     async fn create_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         at: EventTime,
     ) -> Result<GroupRecord>;
 
     async fn group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>>;
 
+    /// The group whose topic and tables have this name.
+    async fn group_of_topic(&self, resource: &str) -> Result<Option<GroupRecord>>;
+
     /// Every group of the project, or of all projects, ordered by id.
     async fn groups(&self, project: Option<&ProjectName>) -> Result<Vec<GroupRecord>>;
 
     /// Replaces the definition if `revision` is still current ([`Error::StaleRevision`] otherwise) and
-    /// registers the schema if its text is new for the group. With another schema than before the state
+    /// registers the schema unless it is the group's already. With another schema than before the state
     /// becomes `Creating`, else it stays. A group that is `Deleting`: [`Error::WrongState`].
     async fn update_group(
         &self,
         group: &FeatureGroup,
-        avro_json: &str,
+        schema: &NewSchema,
         revision: u64,
     ) -> Result<GroupRecord>;
 
@@ -107,20 +195,66 @@ pub trait FeatureGroups: Send + Sync {
         revision: u64,
     ) -> Result<()>;
 
-    /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its schemas and
-    /// quarantine. Schema ids are not reused.
-    async fn remove_group(&self, id: &FeatureGroupId) -> Result<()>;
+    /// Sets the state `Deleting`, if `sequence` is still the newest change of the feed
+    /// ([`Error::StaleFeed`] otherwise): then nobody has begun to use the group since its users were
+    /// looked for. A group that is `Deleting` already stays so.
+    async fn begin_deletion(&self, id: &FeatureGroupId, sequence: Option<u64>) -> Result<()>;
 
+    /// Removes a group that is `Deleting` ([`Error::WrongState`] otherwise), with its quarantine and with
+    /// what stands under the subjects of its topic.
+    async fn remove_group(&self, id: &FeatureGroupId) -> Result<()>;
+}
+
+/// Schemas, which are the same for all, and the subjects under which they are registered.
+///
+/// A schema has one id for ever, also when no subject has it any more: then nobody finds it, until it is
+/// registered again. A schema that comes with an id has that one: [`Error::SchemaIdTaken`] when the id is
+/// another schema's, or the schema has another id. Registered elsewhere under another subject than the one it
+/// is to stand under here: [`Error::OtherSubject`].
+#[async_trait]
+pub trait Schemas: Send + Sync {
     async fn schema(&self, id: SchemaId) -> Result<Option<SchemaRecord>>;
 
-    /// Every schema of a group, oldest first.
-    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<SchemaRecord>>;
+    async fn schema_of_guid(&self, guid: &str) -> Result<Option<SchemaRecord>>;
+
+    /// The greatest id that was given, 0 before the first.
+    async fn newest_schema(&self) -> Result<SchemaId>;
+
+    /// Every subject that has versions, deleted ones too, by name.
+    async fn subjects(&self) -> Result<Vec<SubjectRecord>>;
+
+    /// Versions by subject and number, deleted ones too.
+    async fn versions(&self, of: VersionsOf<'_>) -> Result<Vec<SchemaVersion>>;
+
+    /// Registers the schema as the next version, if `after` is still the newest one, deleted ones too
+    /// ([`Error::StaleVersion`] otherwise; 0 before the first). A schema that a version has which is not
+    /// deleted: that version. Under the value subject of a group its revision increases.
+    async fn register_version(
+        &self,
+        subject: &str,
+        schema: &NewSchema,
+        after: u32,
+    ) -> Result<SchemaVersion>;
+
+    /// Marks versions as deleted.
+    async fn delete_versions(&self, subject: &str, versions: &[u32]) -> Result<()>;
+
+    /// Removes versions that are deleted, others stay. Their numbers may be given again.
+    async fn remove_versions(&self, subject: &str, versions: &[u32]) -> Result<()>;
+
+    /// What is set for a subject, for a context (`:.name:`) or, when empty, for all subjects.
+    async fn subject_settings(&self, scope: &str) -> Result<SubjectSettings>;
+
+    async fn set_compatibility(&self, scope: &str, level: Option<&str>) -> Result<()>;
+
+    async fn set_mode(&self, scope: &str, mode: Option<&str>) -> Result<()>;
 }
 
 /// Feature views.
 #[async_trait]
 pub trait FeatureViews: Send + Sync {
-    /// The same id again: [`Error::AlreadyExists`].
+    /// The same id again: [`Error::AlreadyExists`]. Each of its groups has to be there
+    /// ([`Error::NotFound`]) and not `Deleting` ([`Error::WrongState`]), in the same transaction.
     async fn create_view(&self, view: &FeatureView, at: EventTime) -> Result<()>;
 
     async fn view(&self, id: &FeatureViewId) -> Result<Option<FeatureView>>;
@@ -130,7 +264,18 @@ pub trait FeatureViews: Send + Sync {
     async fn remove_view(&self, id: &FeatureViewId) -> Result<()>;
 }
 
-/// Training datasets. Versions are reserved before the files are written and never reused.
+/// A version of a training dataset that is being made, or whose making was cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reservation {
+    pub project: ProjectName,
+    pub name: String,
+    pub version: u32,
+    /// From then on nobody can finish the dataset.
+    pub until: EventTime,
+}
+
+/// Training datasets. Versions are reserved before the files are written and never reused. A reservation
+/// that has lapsed is over for good, so that what was made under it can be removed in peace.
 #[async_trait]
 pub trait TrainingDatasets: Send + Sync {
     /// The next free version of `name`, or the one asked for ([`Error::AlreadyExists`] when taken).
@@ -139,11 +284,16 @@ pub trait TrainingDatasets: Send + Sync {
         project: &ProjectName,
         name: &str,
         version: Option<u32>,
+        until: EventTime,
     ) -> Result<u32>;
 
+    /// Moves the end of a reservation ([`Error::NotFound`] when there is none, or none any more at `now`).
+    async fn renew_dataset(&self, reservation: &Reservation, now: EventTime) -> Result<()>;
+
     /// Stores the finished dataset under its reserved version ([`Error::NotFound`] when it is not
-    /// reserved, [`Error::AlreadyExists`] when it is finished already).
-    async fn put_dataset(&self, dataset: &TrainingDataset) -> Result<()>;
+    /// reserved, or not any more at `now`; [`Error::AlreadyExists`] when it is finished already). The groups
+    /// that it pins have to be there, in the life that is pinned, and not `Deleting`, in the same transaction.
+    async fn put_dataset(&self, dataset: &TrainingDataset, now: EventTime) -> Result<()>;
 
     /// The dataset; the newest finished version when `None`.
     async fn dataset(
@@ -155,12 +305,74 @@ pub trait TrainingDatasets: Send + Sync {
     /// Every finished dataset of the project, or of all projects, ordered by name and version.
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>>;
 
-    /// Versions that are reserved: of datasets that are being made, or whose making was cut short.
-    async fn reserved_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>>;
+    /// Every reservation, lapsed ones too, ordered by name and version.
+    async fn reserved_datasets(&self) -> Result<Vec<Reservation>>;
 
-    /// Removes a finished dataset, whose version is not given again, or gives up a reserved version,
-    /// which may be.
-    async fn remove_dataset(&self, project: &ProjectName, name: &str, version: u32) -> Result<()>;
+    /// Removes a finished dataset, or gives up a reserved version. The version may be given again only
+    /// when its reservation was good at `now`: whoever let one lapse may still be at work.
+    async fn remove_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+        now: EventTime,
+    ) -> Result<()>;
+}
+
+/// Projects. One is there once it was created, or once something is defined in it.
+#[async_trait]
+pub trait Projects: Send + Sync {
+    /// There already: [`Error::AlreadyExists`].
+    async fn create_project(&self, project: &ProjectName) -> Result<()>;
+
+    /// In order.
+    async fn projects(&self) -> Result<Vec<ProjectName>>;
+}
+
+/// A request that its caller may send again under the same key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyedRequest<'a> {
+    pub key: &'a str,
+    /// Equal for equal requests.
+    pub digest: &'a str,
+    pub now: EventTime,
+    /// Keys first seen before this are forgotten.
+    pub forget_before: EventTime,
+    /// Who has claimed a key before this, and given no answer, has failed.
+    pub abandoned_before: EventTime,
+}
+
+/// What a request was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub etag: Option<String>,
+    pub body: String,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyState {
+    /// Nothing until now: the caller is to answer the request.
+    Claimed,
+    /// Somebody else is answering the same request.
+    Pending,
+    Answered(Answer),
+    /// It was another request.
+    Reused,
+}
+
+/// Keys of requests that are to be carried out once, however often they are sent.
+#[async_trait]
+pub trait IdempotencyKeys: Send + Sync {
+    /// Of several callers with one key, one gets [`KeyState::Claimed`].
+    async fn claim_key(&self, request: KeyedRequest<'_>) -> Result<KeyState>;
+
+    /// Keeps the answer of a claimed key; the first one, if there are two.
+    async fn answer_key(&self, key: &str, answer: &Answer) -> Result<()>;
+
+    /// Forgets a claimed key that has no answer.
+    async fn release_key(&self, key: &str) -> Result<()>;
 }
 
 /// The dead letters of every group.
@@ -192,20 +404,45 @@ pub trait Quarantine: Send + Sync {
     ) -> Result<()>;
 }
 
+/// The right to make and to drop topics and tables, which one process has at a time.
+///
+/// It is lost when the process ends, when it is dropped, or when it was not renewed for 10 seconds.
+#[async_trait]
+pub trait Lease: Send {
+    /// Shows that the holder is there. Fails when the lease is lost, or may be.
+    async fn renew(&mut self) -> Result<()>;
+
+    /// Gives it back; another may have it when this returns.
+    async fn release(self: Box<Self>) -> Result<()>;
+}
+
 /// The transactional metadata of the platform.
 ///
 /// Guarantees owed by every backend: each method is one transaction, serializable with the others;
 /// what it returned is durable; every change of a definition or of a state is in the change feed in
-/// the same transaction.
+/// the same transaction. What is stored comes back as it was, but for a NUL in a reason: not every
+/// database has one in its text, so it comes back as U+FFFD.
 #[async_trait]
 pub trait MetadataStore:
-    FeatureGroups + FeatureViews + TrainingDatasets + Quarantine + Debug + Send + Sync
+    FeatureGroups
+    + Schemas
+    + FeatureViews
+    + TrainingDatasets
+    + Quarantine
+    + Projects
+    + IdempotencyKeys
+    + Debug
+    + Send
+    + Sync
 {
     /// Changes after `sequence`, oldest first, at most `limit`.
     async fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>>;
 
     /// The sequence of the newest change, 0 before the first.
     async fn newest_change(&self) -> Result<u64>;
+
+    /// The reconciler's lease; `None` while another has it, in whatever process that shares the store.
+    async fn reconciler(&self) -> Result<Option<Box<dyn Lease>>>;
 
     async fn close(&self) -> Result<()>;
 }

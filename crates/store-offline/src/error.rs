@@ -4,7 +4,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("offline store url `{found}` is not supported: wanted file:///folder")]
+    #[error(
+        "offline store url `{found}` is not supported: wanted file:///folder or s3://bucket/prefix"
+    )]
     UnsupportedUrl { found: String },
     #[error(
         "history table name `{found}` is not valid: wanted letters, digits, `_`, `-` and `.`, not starting with `.`"
@@ -21,12 +23,13 @@ pub enum Error {
     #[error("history table `{table}` has no commit at or before {} µs", found.micros())]
     BeforeFirstCommit { table: String, found: EventTime },
     #[error(
-        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append up to {found}"
+        "history table `{table}` already contains partition {partition} up to offset {reached}; refused to append {follows} to {found}"
     )]
     AlreadyCommitted {
         table: String,
         partition: u32,
         reached: u64,
+        follows: u64,
         found: u64,
     },
     #[error("history table `{table}`: {reason}")]
@@ -44,6 +47,10 @@ pub enum Error {
         table: String,
         source: deltalake_core::DeltaTableError,
     },
+    #[error("offline store setting: found `{found}`, wanted {wanted}")]
+    InvalidSetting { found: String, wanted: &'static str },
+    #[error("bucket: {0}")]
+    Bucket(#[from] object_store::Error),
     #[error(transparent)]
     DataFusion(#[from] datafusion::error::DataFusionError),
     #[error(transparent)]
@@ -62,8 +69,10 @@ impl Error {
             | Self::Delta { .. }
             | Self::DataFusion(_)
             | Self::Parquet(_)
+            | Self::Bucket(_)
             | Self::Io(_) => true,
             Self::UnsupportedUrl { .. }
+            | Self::InvalidSetting { .. }
             | Self::InvalidTableName { .. }
             | Self::UnknownTable { .. }
             | Self::UnknownCommit { .. }

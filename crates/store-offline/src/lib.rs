@@ -2,11 +2,12 @@
 //!
 //! The only crate that knows Delta. A table holds every version of every row, each with its position
 //! in the topic; the newest row and the point-in-time row are computed by who reads (`training`).
-//! The entry type is [`OfflineStore`], opened from a URL by [`open`].
+//! The entry type is [`OfflineStore`], opened from a URL by [`open`]; [`Files`] are what lies beside it.
 
 pub mod conformance;
 mod delta;
 mod error;
+mod files;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
 use twinfold_model::{AsOf, Commit, Positions};
 
-pub use delta::DeltaStore;
+pub use delta::{DeltaStore, S3Credentials, S3Options};
 pub use error::{Error, Result};
+pub use files::{BucketFiles, Files};
 
-/// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder.
+/// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder,
+/// `s3://bucket/prefix` for those in a bucket (see [`S3Options`]).
 pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(DeltaStore::open(path.as_ref()).await?)),
+        Some(("s3", _)) => Ok(Arc::new(DeltaStore::in_bucket(&S3Options::parse(url)?)?)),
         _ => Err(Error::UnsupportedUrl {
             found: url.to_owned(),
         }),
@@ -35,8 +39,10 @@ pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
 pub struct AppendRequest {
     /// In the table's schema (see [`wire::record::history_schema`](twinfold_wire::record)).
     pub batches: Vec<RecordBatch>,
-    /// Per partition, the first offset after those contained. Only of partitions that this append moves:
-    /// one that the table has already reached makes the whole append a repetition.
+    /// Per partition of `positions`, where the rows begin: what the writer knows the table to contain.
+    /// From the beginning when it names none.
+    pub follows: Positions,
+    /// Per partition, the first offset after those contained. Only of partitions that this append moves.
     pub positions: Positions,
     pub rows_upserted: u64,
     pub rows_deleted: u64,
@@ -60,8 +66,10 @@ pub struct Snapshot {
 /// Guarantees owed by every backend:
 /// - **Atomicity**: [`append`](Self::append) adds all rows with their positions as one commit, or
 ///   nothing.
-/// - **Exactly once**: an append whose positions a table has already reached is refused with
-///   [`Error::AlreadyCommitted`], so a retry after a lost answer adds nothing.
+/// - **Exactly once**: an append is refused with [`Error::AlreadyCommitted`] when the table has gone
+///   beyond where its rows begin, in any of its partitions. So a retry after a lost answer adds nothing,
+///   nor does a writer that believes in a partition which another has taken over. That holds for all
+///   writers of a table, in whatever process they are.
 /// - **Immutable past**: reading at a commit gives the same rows for ever, until
 ///   [`vacuum`](Self::vacuum); a pinned commit is not vacuumed.
 /// - **Order of commits**: ids increase by one per commit; their times never decrease.
@@ -92,6 +100,7 @@ pub trait OfflineStore: Debug + Send + Sync {
     async fn compact(&self, table: &str) -> Result<Option<u64>>;
 
     /// Deletes files that neither the newest commit nor a pinned one needs, nor any commit has needed for
-    /// `retention_hours`. Returns how many.
+    /// `retention_hours`. Where other processes write too, one that no commit has named yet stays for an
+    /// hour at least. Returns how many.
     async fn vacuum(&self, table: &str, retention_hours: u64, pinned: &[u64]) -> Result<u64>;
 }

@@ -32,6 +32,7 @@ fn append(partition: u32, next: u64) -> AppendRequest {
     ];
     AppendRequest {
         batches: vec![RecordBatch::try_new(schema(), columns).expect("valid")],
+        follows: Positions::from_iter([(PartitionId(partition), Offset(next - 1))]),
         positions: Positions::from_iter([(PartitionId(partition), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,
@@ -364,6 +365,30 @@ async fn compaction_and_vacuum_beside_appends_lose_and_double_nothing() {
     let ((), merged) = tokio::join!(appends, upkeep);
     assert!(merged > 0);
     assert_eq!(count(&store).await, 60);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compaction_beside_another_writer_loses_and_doubles_nothing() {
+    let folder = tempfile::tempdir().expect("valid");
+    let (one, two) = (store(folder.path()).await, store(folder.path()).await);
+    one.create_table("t", schema()).await.expect("valid");
+    let appends = async {
+        for next in 1..=60 {
+            while let Err(error) = one.append("t", append(0, next)).await {
+                assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+            }
+        }
+    };
+    let upkeep = async {
+        let all = Positions::from_iter([(PartitionId(0), Offset(60))]);
+        while two.positions("t").await.expect("valid") != all {
+            if let Err(error) = two.compact("t").await {
+                assert!(matches!(error, Error::Conflict { .. }), "{error:?}");
+            }
+        }
+    };
+    tokio::join!(appends, upkeep);
+    assert_eq!(count(&one).await, 60);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,8 +4,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("online store url `{found}` is not supported: wanted file:///folder")]
+    #[error(
+        "online store url `{found}` is not supported: wanted file:///folder or \
+         scylla://host:port,host:port/keyspace"
+    )]
     UnsupportedUrl { found: String },
+    #[error("online store setting `{setting}`: found `{found}`, wanted {wanted}")]
+    InvalidSetting {
+        setting: String,
+        found: String,
+        wanted: String,
+    },
     #[error("online table `{table}` does not exist")]
     UnknownTable { table: String },
     #[error(
@@ -35,6 +44,22 @@ pub enum Error {
     Broken { path: PathBuf, reason: String },
     #[error("the online store is closed")]
     Closed,
+    #[error("no online store of {contact_points} answers: {source}")]
+    Connect {
+        contact_points: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Two names that the servers cannot tell apart, or a table that is not an online table.
+    #[error("online table `{table}` would be kept in {found}, which holds something else")]
+    TableTaken { table: String, found: String },
+    #[error("cql: {action} (`{name}`): {source}")]
+    Cql {
+        action: &'static str,
+        /// Of the table or the keyspace.
+        name: String,
+        retry: bool,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{path}: {source}")]
     Io {
         path: PathBuf,
@@ -47,9 +72,12 @@ impl Error {
     /// the store opened again, does not.
     pub fn retry(&self) -> bool {
         match self {
-            Self::Io { .. } => true,
+            Self::Io { .. } | Self::Connect { .. } => true,
+            Self::Cql { retry, .. } => *retry,
             Self::UnsupportedUrl { .. }
+            | Self::InvalidSetting { .. }
             | Self::UnknownTable { .. }
+            | Self::TableTaken { .. }
             | Self::RowTooLarge { .. }
             | Self::InvalidCursor { .. }
             | Self::Locked { .. }

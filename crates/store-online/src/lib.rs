@@ -7,6 +7,7 @@
 pub mod conformance;
 mod embedded;
 mod error;
+mod scylla;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -17,14 +18,30 @@ use twinfold_model::{EventTime, RowVersion, SchemaId, Ttl};
 
 pub use embedded::{EmbeddedOnline, Options as EmbeddedOptions, Stats as EmbeddedStats};
 pub use error::{Error, Result};
+// Said with `self`, because the driver's crate has the same name.
+pub use self::scylla::{
+    Consistency as ScyllaConsistency, Credentials as ScyllaCredentials, ScyllaOnline, ScyllaOptions,
+};
 
-/// Opens the backend that `url` names: `file:///folder` for the embedded engine.
+/// Opens the backend that `url` names: `file:///folder` for the embedded engine,
+/// `scylla://host:port,host:port/keyspace?setting=value` for a cluster (see [`ScyllaOptions`]).
 pub async fn open(url: &str) -> Result<Arc<dyn OnlineStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(EmbeddedOnline::open(path.as_ref()).await?)),
+        Some(("scylla", rest)) => {
+            let options = ScyllaOptions::parse(rest)?;
+            Ok(Arc::new(ScyllaOnline::connect(options).await?))
+        }
         _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
+            found: without_credentials(url),
         }),
+    }
+}
+
+fn without_credentials(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
     }
 }
 
@@ -39,7 +56,7 @@ pub struct TableConfig {
 /// One record of a key, on its way into the store.
 #[derive(Debug, Clone)]
 pub struct Upsert {
-    /// Canonical key bytes.
+    /// Canonical key bytes, at least one.
     pub key: Bytes,
     pub version: RowVersion,
     pub schema: SchemaId,
@@ -55,7 +72,8 @@ pub struct StoredRow {
     pub value: Bytes,
 }
 
-/// What an [`upsert`](OnlineStore::upsert) did.
+/// What an [`upsert`](OnlineStore::upsert) did. A backend whose servers decide what is newest does not
+/// ask them: to it a record is applied unless a newer one of the same call superseded it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct UpsertStats {
     /// Records that became the newest of their key.
@@ -78,7 +96,8 @@ pub struct ScanPage {
 /// Guarantees owed by every backend:
 /// - **Newest wins**: after any sequence of upserts the row of a key is the one with the greatest
 ///   [`RowVersion`], whatever the order and however often each was written. A delete hides rows that
-///   are not newer, and is remembered so that an older row that comes late stays hidden.
+///   are not newer, and is remembered so that an older row that comes late stays hidden: for ever, or
+///   as long as the backend says.
 /// - **Idempotence**: writing the same records again changes nothing.
 /// - **Atomicity per row**: a reader sees a row whole or not at all. A batch is not atomic.
 /// - **Read your write**: a row is readable when `upsert` has returned.
@@ -102,8 +121,9 @@ pub trait OnlineStore: Debug + Send + Sync {
     /// All live rows of a table, page by page, in no particular order.
     async fn scan(&self, table: &str, cursor: Option<Bytes>, rows_max: usize) -> Result<ScanPage>;
 
-    /// Forgets rows and deletes of tables with a TTL that are expired at `now`. A backend whose rows
-    /// expire by themselves does nothing here.
+    /// Forgets rows of tables with a TTL that are expired at `now`, and deletes as old as these unless
+    /// the backend forgets deletes after a time of its own. May be put off when it was done not long
+    /// before.
     async fn expire(&self, now: EventTime) -> Result<()>;
 
     /// Makes all that was written durable. A backend that cannot, and does not know what it has lost,
@@ -112,4 +132,22 @@ pub trait OnlineStore: Debug + Send + Sync {
 
     /// Flushes, refuses further writes, releases files. Idempotent.
     async fn close(&self) -> Result<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_url_of_no_backend_is_refused_without_telling_secrets() {
+        let refused = open("redis://user:hush@a:1/ks")
+            .await
+            .expect_err("no such backend");
+        let message = refused.to_string();
+        assert!(message.contains("`redis://…@a:1/ks`"), "{message}");
+        assert!(message.contains("file:///"), "{message}");
+        assert!(message.contains("scylla://"), "{message}");
+        let refused = open("/folder").await.expect_err("no scheme");
+        assert!(refused.to_string().contains("`/folder`"), "{refused}");
+    }
 }

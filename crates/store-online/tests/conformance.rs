@@ -19,7 +19,7 @@ impl Place for Folder {
     }
 
     fn expiry(&self) -> Expiry {
-        Expiry::Called
+        Expiry::RowsAndDeletes
     }
 }
 
@@ -39,7 +39,7 @@ impl Place for TinySegments {
     }
 
     fn expiry(&self) -> Expiry {
-        Expiry::Called
+        Expiry::RowsAndDeletes
     }
 }
 

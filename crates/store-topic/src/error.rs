@@ -4,7 +4,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("topic url `{found}` is not supported: wanted file:///folder")]
+    #[error(
+        "topic url `{found}` is not supported: wanted file:///folder or kafka://host:port,host:port"
+    )]
     UnsupportedUrl { found: String },
     #[error("topic `{topic}` does not exist")]
     UnknownTopic { topic: String },
@@ -68,6 +70,25 @@ pub enum Error {
     Broken { path: PathBuf, reason: String },
     #[error("the log is closed")]
     Closed,
+    #[error("topic setting `{setting}`: found `{found}`, wanted {wanted}")]
+    InvalidSetting {
+        setting: String,
+        found: String,
+        wanted: &'static str,
+    },
+    #[error("no Kafka broker of {servers} answers: {source}")]
+    Connect {
+        servers: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("kafka: {action} (`{name}`): {source}")]
+    Kafka {
+        action: &'static str,
+        /// Of the topic or the consumer group.
+        name: String,
+        retry: bool,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{path}: {source}")]
     Io {
         path: PathBuf,
@@ -80,7 +101,8 @@ impl Error {
     /// the log opened again, does not.
     pub fn retry(&self) -> bool {
         match self {
-            Self::Io { .. } => true,
+            Self::Io { .. } | Self::Connect { .. } => true,
+            Self::Kafka { retry, .. } => *retry,
             Self::UnsupportedUrl { .. }
             | Self::UnknownTopic { .. }
             | Self::TopicMismatch { .. }
@@ -95,6 +117,7 @@ impl Error {
             | Self::NewerFormat { .. }
             | Self::Corrupt { .. }
             | Self::Broken { .. }
+            | Self::InvalidSetting { .. }
             | Self::Closed => false,
         }
     }

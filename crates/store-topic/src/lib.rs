@@ -4,9 +4,12 @@
 //! offsets counted from 0. What a record's bytes mean is not known here (`wire::record` knows).
 //! The entry type is [`TopicStore`], opened from a URL by [`open`].
 
+mod blocking;
 pub mod conformance;
 mod embedded;
 mod error;
+mod kafka;
+mod names;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,17 +18,25 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use twinfold_model::{EventTime, Offset, PartitionId, Positions};
-use twinfold_wire::record::Headers;
+use twinfold_wire::record::{Defect, Headers};
 
+pub(crate) use blocking::blocking;
 pub use embedded::{EmbeddedOptions, EmbeddedTopics, SyncPolicy};
 pub use error::{Error, Result};
+pub use kafka::{Compression as KafkaCompression, KafkaOptions, KafkaTopics};
 
-/// Opens the backend that `url` names: `file:///folder` for the embedded log.
+/// Opens the backend that `url` names: `file:///folder` for the embedded log,
+/// `kafka://host:port,host:port?setting=value` for a Kafka cluster (see [`KafkaOptions`]).
 pub async fn open(url: &str) -> Result<Arc<dyn TopicStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(EmbeddedTopics::open(path.as_ref()).await?)),
+        Some(("kafka", rest)) => {
+            let options = KafkaOptions::parse(rest)?;
+            Ok(Arc::new(KafkaTopics::connect(options).await?))
+        }
+        // What stands behind the question mark may be secret.
         _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
+            found: url.split('?').next().unwrap_or_default().to_owned(),
         }),
     }
 }
@@ -54,11 +65,13 @@ pub struct NewRecord {
     pub value: Bytes,
 }
 
-/// Where the records of one [`Append`] went: offsets `first..first + count`.
+/// Where the records of one [`Append`] went: offsets within `first..next`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
     pub partition: PartitionId,
     pub first: Offset,
+    /// The first offset after the last record. Records of other writers may stand between.
+    pub next: Offset,
     pub count: u64,
 }
 
@@ -70,7 +83,8 @@ pub struct RecordBatch {
     pub first: Offset,
     /// When the log took them in, by the log's clock; never decreases within a partition.
     pub appended_at: EventTime,
-    pub headers: Headers,
+    /// A defect when a writer other than ours said what cannot be read.
+    pub headers: Result<Headers, Defect>,
     pub records: Vec<Record>,
 }
 
@@ -116,15 +130,15 @@ pub struct FetchLimits {
 /// A durable, partitioned, ordered log of records.
 ///
 /// Guarantees owed by every backend:
-/// - **Order**: records of a partition are delivered in the order of their offsets, which are
-///   consecutive from 0; the records of one [`Append`] stay together and in order.
+/// - **Order**: records of a partition are delivered in the order of their offsets, which count from 0;
+///   those of one [`Append`] stay in order. The embedded log also keeps them together.
 /// - **Durability**: when [`append`](Self::append) returns, the records survive the end of the
 ///   process; when [`sync`](Self::sync) returns, all that was appended before survives the end of the
 ///   machine.
 /// - **Stability**: a record that was delivered stays: it is delivered only when it survives the end
 ///   of the machine, so no consumer is ever ahead of the log and no offset is given twice.
-/// - **Atomicity**: an `Append` is in the log whole or not at all, also after a crash. A call with
-///   several appends may be cut between them: on an error some may be in the log.
+/// - **Atomicity**: a record is in the log whole or not at all; in the embedded log an `Append` is, also
+///   after a crash. On an error part of what was to be appended may be in the log.
 /// - **No invention**: what a crash left half-written is cut at open; damage to records that were
 ///   durable is [`Error::Corrupt`]. A record is never delivered with bytes other than those appended.
 /// - **Progress**: what [`Subscription::commit`] stored for a consumer survives a restart and only
@@ -178,8 +192,13 @@ pub trait Subscription: Send {
     /// be assigned to this member.
     async fn seek(&mut self, partition: PartitionId, offset: Offset) -> Result<()>;
 
+    /// Per assigned partition, the first offset that it does not have yet, as far as this member knows
+    /// without asking: what it knows may be some seconds old, and is never less than what was delivered.
+    fn ends(&self) -> Positions;
+
     /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
     /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
-    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed.
-    async fn commit(&mut self, positions: &Positions) -> Result<()>;
+    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed. Says whether
+    /// progress is stored: while partitions change hands it may not be taken, and is to be told again.
+    async fn commit(&mut self, positions: &Positions) -> Result<bool>;
 }

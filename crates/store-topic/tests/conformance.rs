@@ -28,6 +28,10 @@ impl Harness for Embedded {
         let store = EmbeddedTopics::open_with(self.folder.path(), self.options).await?;
         Ok(Arc::new(store))
     }
+
+    fn keeps_appends_together(&self) -> bool {
+        true
+    }
 }
 
 mod as_configured_by_default {

@@ -5,11 +5,13 @@
 
 pub mod groups;
 pub mod rows;
+mod servers;
 pub mod strategies;
 mod wait;
 
 pub use groups::{all_types_group, bench_group, group, weather_group};
-pub use rows::{BENCH_START_US, array, arrow_schema, batch, bench_rows, rows};
+pub use rows::{BENCH_START_US, SplitMix, array, arrow_schema, batch, bench_rows, rows};
+pub use servers::{Proxied, Servers, servers};
 pub use wait::eventually;
 
 /// A folder that is removed when the value is dropped.

@@ -291,13 +291,19 @@ fn random_strings(rng: &mut SplitMix, count: usize) -> StringArray {
 }
 
 /// The SplitMix64 generator: tiny, fast, and the same numbers on every machine.
-struct SplitMix {
+#[derive(Debug, Clone)]
+pub struct SplitMix {
     state: u64,
 }
 
 impl SplitMix {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { state: seed }
+    }
+
+    /// A number from 0 to `end`, without it.
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
     }
 
     fn next(&mut self) -> u64 {

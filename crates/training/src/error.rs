@@ -37,6 +37,8 @@ pub enum Error {
     Corrupt { path: PathBuf, reason: String },
     #[error("training dataset has digest {found}, wanted {wanted}: its content has changed")]
     DigestMismatch { found: String, wanted: String },
+    #[error("files of a training dataset: {0}")]
+    Files(#[source] Box<twinfold_store_offline::Error>),
     #[error("parquet: {0}")]
     Parquet(#[from] parquet::errors::ParquetError),
     #[error("{}: {source}", path.display())]
@@ -53,6 +55,7 @@ impl Error {
     pub fn retry(&self) -> bool {
         match self {
             Self::DataFusion(_) | Self::Parquet(_) | Self::Io { .. } => true,
+            Self::Files(error) => error.retry(),
             Self::Model(_)
             | Self::Wire(_)
             | Self::InvalidSource { .. }
@@ -76,6 +79,12 @@ impl Error {
         Self::Model(twinfold_model::Error::InvalidQuery {
             reason: reason.into(),
         })
+    }
+}
+
+impl From<twinfold_store_offline::Error> for Error {
+    fn from(error: twinfold_store_offline::Error) -> Self {
+        Self::Files(Box::new(error))
     }
 }
 

@@ -20,8 +20,8 @@ mod error;
 
 pub use changes::changes;
 pub use dataset::{
-    DatasetDigest, SplitDigest, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset,
-    sweep_unfinished, verify, write_dataset,
+    DatasetDigest, DatasetPlace, SplitDigest, WHOLE_SPLIT, Written, digest_files, digest_rows,
+    read_dataset, verify, write_dataset,
 };
 pub use error::{Error, Result};
 pub use execute::{Options, Rows, Source, Spine, execute};

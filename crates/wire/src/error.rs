@@ -23,6 +23,8 @@ pub enum Error {
     },
     #[error("a batch of {bytes} bytes is too large: wanted at most {bytes_max}")]
     BatchTooLarge { bytes: usize, bytes_max: usize },
+    #[error("an Arrow stream ended without the marker of its end: it was cut off")]
+    CutOff,
     #[error("arrow: {0}")]
     Arrow(#[from] arrow::error::ArrowError),
 }

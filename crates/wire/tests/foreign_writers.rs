@@ -10,7 +10,7 @@ use twinfold_model::{EventTime, FeatureGroup, FeatureGroupSpec, SchemaId, Value,
 use twinfold_model::{Feature, FeatureType};
 use twinfold_testkit::{batch, group, weather_group};
 use twinfold_wire::record::{Decoder, Defect, Encoder, Inspector, avro_schema, parse_frame};
-use twinfold_wire::row::{KeyEncoder, Projection};
+use twinfold_wire::row::{KEY_BYTES_MAX, KeyEncoder, Projection};
 
 const SCHEMA: SchemaId = SchemaId(3);
 
@@ -165,6 +165,30 @@ fn a_null_key_is_a_defect_that_names_the_feature() {
     let defect = inspector.inspect(&body, &mut Vec::new()).expect_err("null");
     assert_eq!(defect.code(), "null_key");
     assert_eq!(defect.to_string(), "feature `id`: a key feature is null");
+}
+
+#[test]
+fn a_key_that_no_store_of_a_deployment_can_hold_is_a_defect() {
+    let group = group("g", &[("id", "string")], &["id"], None);
+    let inspector = Inspector::compile(&avro_schema(&group), &group).expect("compiles");
+    let mut encoder = Encoder::new(&group, SCHEMA).expect("encoder");
+    let mut key_of = |length: usize| {
+        let row = vec![Value::String("k".repeat(length))];
+        let record = encoder.encode(&batch(&group, &[row])).expect("encodes");
+        let record = record.row(0);
+        let (_, body) = parse_frame(&record).expect("framed");
+        let mut key = Vec::new();
+        inspector.inspect(body, &mut key).map(|_| key.len())
+    };
+    // The version and the length of the string come before it.
+    let longest = KEY_BYTES_MAX - 5;
+    assert_eq!(key_of(longest), Ok(KEY_BYTES_MAX));
+    let defect = key_of(longest + 1).expect_err("too long");
+    assert_eq!(defect.code(), "key_too_long");
+    assert_eq!(
+        defect.to_string(),
+        "a key of 65536 bytes, wanted at most 65535"
+    );
 }
 
 #[test]

@@ -1,12 +1,10 @@
 use twinfold_client::{Error, WaitTarget};
-use twinfold_integration_tests::{
-    Deployment, WAIT_MAX, column_i64, history, insert_and_wait, latest,
-};
+use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_come_and_go_and_names_can_be_used_again() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -43,7 +41,7 @@ async fn groups_come_and_go_and_names_can_be_used_again() {
 /// Its consumers are still at work on the old rows when the new group begins.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_group_made_again_has_nothing_of_the_one_before() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     for round in 0..5 {
@@ -87,7 +85,7 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_callers_creating_one_group_make_one_group() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let attempts = (0..8).map(|_| platform.create_feature_group(bench_group()));
     let outcomes = futures::future::join_all(attempts).await;
@@ -97,19 +95,4 @@ async fn many_callers_creating_one_group_make_one_group() {
         .filter(|outcome| matches!(outcome, Err(Error::AlreadyExists { .. })))
         .count();
     assert_eq!((created, refused), (1, 7));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_second_process_is_told_that_the_folder_is_taken() {
-    let deployment = Deployment::embedded().await;
-    let options = twinfold_embedded::Options::from_env().expect("options");
-    let second = twinfold_embedded::open(&deployment.folder(), options).await;
-    assert!(matches!(second, Err(Error::Locked { .. })));
-    deployment.platform().close().await.expect("close");
-    let error = deployment
-        .platform()
-        .feature_groups()
-        .await
-        .expect_err("closed");
-    assert!(matches!(error, Error::Closed), "{error}");
 }

@@ -1,9 +1,7 @@
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use twinfold_client::{Error, Platform, WaitTarget};
-use twinfold_integration_tests::{
-    Deployment, WAIT_MAX, column_i64, history, insert_and_wait, latest,
-};
+use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait, latest};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_testkit::{batch, bench_group, bench_rows, rows, weather_group};
@@ -78,7 +76,7 @@ fn from_the_future(group: &FeatureGroup) -> RecordBatch {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn poison_among_good_rows_is_listed_and_harms_nobody() {
-    let mut deployment = Deployment::embedded().await;
+    let mut deployment = crate::deployment().await;
     let group = bench_group();
     let definition = deployment
         .platform()
@@ -119,7 +117,7 @@ async fn poison_among_good_rows_is_listed_and_harms_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform
@@ -166,7 +164,7 @@ async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
 /// A producer was quicker than whoever registers its schema.
 #[tokio::test(flavor = "multi_thread")]
 async fn records_land_by_replay_once_their_schema_is_known() {
-    let mut deployment = Deployment::embedded().await;
+    let mut deployment = crate::deployment().await;
     let group = bench_group();
     let definition = deployment
         .platform()
@@ -203,7 +201,7 @@ async fn records_land_by_replay_once_their_schema_is_known() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_from_the_future_land_by_replay_once_they_are_allowed() {
-    let mut deployment = Deployment::embedded().await;
+    let mut deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform

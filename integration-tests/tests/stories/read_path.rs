@@ -4,7 +4,7 @@ use arrow::record_batch::RecordBatch;
 use twinfold_client::{
     Entry, Error, Platform, ServingRequest, ServingSource, VectorOptions, WaitTarget,
 };
-use twinfold_integration_tests::{Deployment, history, insert_and_wait, latest};
+use twinfold_integration_tests::{history, insert_and_wait, latest};
 use twinfold_model::{
     AsOf, EventTime, FeatureGroup, FeatureView, FeatureViewId, Presence, Query, Selection, Value,
 };
@@ -70,7 +70,7 @@ const STRICT: VectorOptions = VectorOptions {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vector_holds_the_newest_row_or_says_why_not() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform
@@ -130,7 +130,7 @@ async fn a_vector_holds_the_newest_row_or_says_why_not() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_hides_in_both_stores_and_a_later_row_returns() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform

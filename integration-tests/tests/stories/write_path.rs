@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 
-use twinfold_integration_tests::{Deployment, column_i64, history, insert_and_wait, latest};
+use twinfold_integration_tests::{column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_reach_both_stores_once() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -26,7 +26,7 @@ async fn rows_reach_both_stores_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_rows_go_to_history_and_leave_the_newest_alone() {
-    let deployment = Deployment::embedded().await;
+    let deployment = crate::deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -45,7 +45,7 @@ async fn late_rows_go_to_history_and_leave_the_newest_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_loses_and_doubles_nothing() {
-    let mut deployment = Deployment::embedded().await;
+    let mut deployment = crate::deployment().await;
     let group = bench_group();
     deployment
         .platform()

@@ -25,6 +25,7 @@ __all__ = [
     "Rows",
     "VectorReader",
     "open_embedded",
+    "open_remote",
 ]
 
 VERSION: Final[str]
@@ -138,3 +139,4 @@ class Platform:
     def dataset_reader(self, name: str, version: int) -> VectorReader: ...
 
 def open_embedded(path: Path) -> Platform: ...
+def open_remote(url: str, topic: str | None = None) -> Platform: ...

@@ -196,7 +196,7 @@ class TrainingDataset(VectorSource):
 
     @property
     def location(self) -> Path:
-        """The folder of its files."""
+        """The folder of its files, when the platform is in this process."""
         return self._store.path / self._saved()["location"]
 
     @property

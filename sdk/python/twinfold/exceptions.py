@@ -32,6 +32,7 @@ __all__ = [
     "SchemaMismatchError",
     "SourceError",
     "StoreError",
+    "TooLargeError",
     "TwinfoldError",
     "UnknownFeatureError",
     "WaitTimeoutError",
@@ -171,6 +172,21 @@ class MissingRowError(TwinfoldError, LookupError):
         self.group = group
         self.key = key
         self.presence = presence
+
+
+class TooLargeError(TwinfoldError, ValueError):
+    """A deployment takes only so much in one request: insert the rows in parts.
+
+    Attributes
+    ----------
+    bytes, bytes_max
+        What was found, at the least, and what is taken.
+    """
+
+    def __init__(self, message: str, *, bytes: int, bytes_max: int) -> None:
+        super().__init__(message)
+        self.bytes = bytes
+        self.bytes_max = bytes_max
 
 
 class LockedError(TwinfoldError):

@@ -16,6 +16,7 @@ from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import (
     AlreadyExistsError,
     InvalidDefinitionError,
+    NotAvailableError,
     NotFoundError,
     TwinfoldError,
 )
@@ -41,11 +42,16 @@ class FeatureStore:
 
     Closing it finishes what is under way. It closes itself at the end of a ``with`` block, and at
     the latest when the interpreter ends.
+
+    Attributes
+    ----------
+    address
+        The folder of a platform in this process, or the URL of a deployment.
     """
 
-    def __init__(self, platform: _core.Platform, path: Path) -> None:
+    def __init__(self, platform: _core.Platform, address: Path | str) -> None:
         self._platform = platform
-        self.path = path
+        self.address = address
         # New groups are looked for and created by one thread at a time. Only calls of the platform
         # are made inside of it: code of the user may create groups itself.
         self._creating = threading.Lock()
@@ -53,11 +59,18 @@ class FeatureStore:
         self._finalizer = weakref.finalize(self, _close, platform, self._streams)
 
     @classmethod
-    def _opened(cls, platform: _core.Platform, path: Path) -> FeatureStore:
-        return cls(platform, path)
+    def _opened(cls, platform: _core.Platform, address: Path | str) -> FeatureStore:
+        return cls(platform, address)
+
+    @property
+    def path(self) -> Path:
+        """The folder of a platform in this process; a deployment has none here."""
+        if isinstance(self.address, Path):
+            return self.address
+        raise NotAvailableError(f"the files of {self.address} are not on this machine")
 
     def close(self) -> None:
-        """Stop streams, finish what is under way, release the folder. Twice is once."""
+        """Stop streams, finish what is under way, release what is open. Twice is once."""
         if self._finalizer.alive:
             stop_all(list(self._streams), timeout_s=_STREAMS_END_S)
             self._platform.close()
@@ -362,16 +375,16 @@ class FeatureStore:
 
     def __repr__(self) -> str:
         if not self._finalizer.alive:
-            return f"FeatureStore {self.path}: closed"
+            return f"FeatureStore {self.address}: closed"
         rows = self._described()
         headers = ["feature group", "primary key", "event time", "features", "state"]
-        title = f"FeatureStore {self.path}: {count(len(rows), 'feature group')}"
+        title = f"FeatureStore {self.address}: {count(len(rows), 'feature group')}"
         return f"{title}\n{text_table(headers, rows)}" if rows else title
 
     def _repr_html_(self) -> str:
         headers = ["feature group", "primary key", "event time", "features", "state"]
         rows = self._described() if self._finalizer.alive else []
-        return html_table(f"FeatureStore {self.path}", headers, rows)
+        return html_table(f"FeatureStore {self.address}", headers, rows)
 
 
 def _close(platform: _core.Platform, streams: weakref.WeakSet[StreamingQuery]) -> None:

@@ -332,7 +332,8 @@ def check_query(query: Any, store: FeatureStore) -> None:
         )
     if query.store is not store:
         raise InvalidDefinitionError(
-            f"the query reads feature groups of {query.store.path}; wanted those of {store.path}"
+            f"the query reads feature groups of {query.store.address}; "
+            f"wanted those of {store.address}"
         )
 
 

@@ -1,10 +1,14 @@
-//! Reads from the online store: feature vectors through plans made once, and whole tables.
+//! The platform over the stores, and any platform over HTTP.
 //!
-//! Knows no transport: whoever serves vectors over a protocol calls [`Vectors`] here. The entry types
-//! are [`Vectors`] and [`scan`].
+//! [`Vectors`] are feature vectors through plans made once, [`scan`] is whole tables, [`platform`] is all
+//! of a platform; none knows a transport. [`http`] serves a platform, whichever it is, and knows no store.
+//! [`service`] is both as a process.
 
+pub mod http;
 mod plan;
+pub mod platform;
 mod scan;
+pub mod service;
 mod vectors;
 
 pub use plan::{GroupPlan, ServingPlan};

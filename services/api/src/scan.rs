@@ -95,7 +95,8 @@ impl Scan {
     }
 
     async fn learn(&mut self, id: SchemaId) -> Result<()> {
-        let schema = self.definitions.schema(id).await?;
+        let resource = &self.definition.resource;
+        let schema = self.definitions.schema(id, resource).await?;
         let schema =
             schema.ok_or_else(|| broken(format!("schema {} of a stored row is gone", id.0)))?;
         self.decoder

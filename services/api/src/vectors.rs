@@ -4,7 +4,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use futures::future::try_join_all;
-use twinfold_client::{Definitions, Entry, Error, Result, VectorOptions, VectorReader};
+use twinfold_client::{
+    Definitions, Entry, Error, Result, VectorOptions, VectorReader, check_passed,
+};
 use twinfold_model::{
     Error as ModelError, EventTime, FeatureType, FeatureVector, GroupPresence, Presence, SchemaId,
     Value,
@@ -108,10 +110,10 @@ impl Vectors {
         let group = &self.plan.groups[place];
         let schema = self
             .definitions
-            .schema(id)
+            .schema(id, &group.definition.resource)
             .await?
             .ok_or_else(|| Error::NotFound {
-                what: "schema",
+                what: "schema".into(),
                 name: id.0.to_string(),
                 hint: format!("; a row of {} names it", group.definition.group.id()),
             })?;
@@ -231,7 +233,7 @@ impl Vectors {
                 return Err(Error::MissingRow {
                     group: found.group.clone(),
                     key: key.join(", "),
-                    presence: found.presence.as_str(),
+                    presence: found.presence.as_str().into(),
                 });
             }
         }
@@ -255,15 +257,7 @@ impl VectorReader for Vectors {
         passed: &[Entry],
         options: VectorOptions,
     ) -> Result<Vec<FeatureVector>> {
-        if !passed.is_empty() && passed.len() != entries.len() {
-            return Err(Error::Invalid(ModelError::InvalidQuery {
-                reason: format!(
-                    "found {} entries and {} sets of passed features, wanted as many",
-                    entries.len(),
-                    passed.len()
-                ),
-            }));
-        }
+        check_passed(entries, passed)?;
         let groups = &self.plan.groups;
         let fetches = groups
             .iter()

@@ -10,12 +10,14 @@ use twinfold_service_kit::{Env, config};
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub platform: PlatformConfig,
+    pub stores: StoresConfig,
     pub log: LogConfig,
     pub topic: TopicConfig,
     pub onlinefs: twinfold_ingest::Config,
     pub offlinefs: twinfold_ingest::Config,
     pub history: twinfold_offlinefs::UpkeepConfig,
     pub training: TrainingConfig,
+    pub http: twinfold_api::http::HttpLimits,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +27,16 @@ pub struct PlatformConfig {
     pub reconcile_timeout_ms_max: u64,
     pub shutdown_ms_max: u64,
     pub maintenance_interval_s: NonZeroU64,
+}
+
+/// Where each store is; empty for the embedded one below the platform's folder.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoresConfig {
+    pub metadata: String,
+    pub topic: String,
+    pub online: String,
+    pub offline: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,5 +88,6 @@ mod tests {
     fn the_defaults_are_complete() {
         let config: Config = toml::from_str(DEFAULT_TOML).expect("default.toml");
         assert_eq!(config.topic.partitions, 4);
+        assert_eq!(config.http, twinfold_api::http::HttpLimits::default());
     }
 }

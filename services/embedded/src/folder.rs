@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use twinfold_client::{Error, Result};
 use twinfold_model::Error as ModelError;
 
+use crate::config::StoresConfig;
+
 /// Increases when an older version of the software could not read the folder.
 const FORMAT: u32 = 1;
 const FORMAT_FILE: &str = "twinfold.format";
@@ -32,7 +34,7 @@ impl Folder {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(Error::Locked {
-                    what: "the platform's folder",
+                    what: "the platform's folder".into(),
                     path: root.display().to_string(),
                 });
             }
@@ -53,20 +55,18 @@ impl Folder {
         &self.root
     }
 
-    pub fn topic_url(&self) -> String {
-        format!("file://{}", self.root.join("topic").display())
-    }
-
-    pub fn online_url(&self) -> String {
-        format!("file://{}", self.root.join("online").display())
-    }
-
-    pub fn offline_url(&self) -> String {
-        format!("file://{}", self.root.join("offline").display())
-    }
-
-    pub fn metadata_url(&self) -> String {
-        format!("sqlite://{}", self.root.join("metadata.sqlite").display())
+    /// Where the configuration says the stores are; below this folder unless it names a server.
+    pub fn stores(&self, configured: &StoresConfig) -> StoresConfig {
+        let below = |url: &str, scheme: &str, name: &str| match url {
+            "" => format!("{scheme}://{}", self.root.join(name).display()),
+            url => url.to_owned(),
+        };
+        StoresConfig {
+            metadata: below(&configured.metadata, "sqlite", "metadata.sqlite"),
+            topic: below(&configured.topic, "file", "topic"),
+            online: below(&configured.online, "file", "online"),
+            offline: below(&configured.offline, "file", "offline"),
+        }
     }
 }
 

@@ -1,25 +1,29 @@
 //! The whole platform in one process: wiring only.
 //!
 //! Opens the embedded backend of every store below one folder, starts the registry's reconcile loop
-//! and both materializers, and implements [`Platform`] by calling their libraries. It takes no decision
-//! that a deployment lacks. The entry point is [`open`].
+//! and both materializers, and puts the platform of `api` on them. It takes no decision that a deployment
+//! lacks. The entry point is [`open`]; [`Server`] puts what it opened behind an address.
 
 mod config;
-mod definitions;
+mod engine;
 mod failure;
 mod folder;
 mod platform;
+mod progress;
+mod retention;
+mod server;
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use twinfold_client::{Error, Platform, Result};
+use twinfold_http_kit::Router;
 use twinfold_service_kit::telemetry::{self, TelemetryError};
 use twinfold_service_kit::{Clock, SystemClock};
 
-pub use config::{Config, DEFAULT_TOML};
-
-use platform::EmbeddedPlatform;
+pub use config::{Config, DEFAULT_TOML, StoresConfig};
+pub use server::Server;
 
 /// How to open a platform; the default is what a deployment on a laptop wants.
 #[derive(Debug, Clone)]
@@ -49,8 +53,23 @@ pub fn log_to_stderr(config: &Config) -> Result<()> {
     }
 }
 
+/// A future whose code is compiled here, and not once more in every program that opens a platform.
+type Opening<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
 /// Opens the platform in `folder`, which is made when it does not exist. Call within a tokio runtime:
 /// the platform's tasks run on it.
-pub async fn open(folder: &Path, options: Options) -> Result<Arc<dyn Platform>> {
-    Ok(Arc::new(EmbeddedPlatform::open(folder, options).await?))
+pub fn open(folder: &Path, options: Options) -> Opening<'_, Arc<dyn Platform>> {
+    Box::pin(async move {
+        let (platform, _registry) = platform::open(folder, options).await?;
+        Ok(Arc::new(platform) as Arc<dyn Platform>)
+    })
+}
+
+/// Opens the platform for a [`Server`], with the routes of a schema registry over its definitions.
+pub fn open_to_serve(folder: &Path, options: Options) -> Opening<'_, (Arc<dyn Platform>, Router)> {
+    Box::pin(async move {
+        let (platform, registry) = platform::open(folder, options).await?;
+        let schema_registry = twinfold_registry::http::schema_registry(registry);
+        Ok((Arc::new(platform) as Arc<dyn Platform>, schema_registry))
+    })
 }

@@ -1,4 +1,5 @@
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -7,16 +8,20 @@ use bytes::Bytes;
 use tracing::warn;
 use twinfold_client::{Definitions, GroupDefinition, WriterSchema};
 use twinfold_ingest::{Batch, Row, Sink, SinkError, SinkFactory};
-use twinfold_model::{FeatureGroup, Offset, Operation, PartitionId, Positions, SchemaId};
+use twinfold_model::{
+    FeatureGroup, FeatureGroupId, Offset, Operation, PartitionId, Positions, SchemaId,
+};
 use twinfold_store_offline::{AppendRequest, Error as StoreError, OfflineStore};
 use twinfold_wire::record::{self, Decoder};
 
 use crate::history::history_batch;
+use crate::metrics;
 
 /// Rows are decoded in slices of at most this many and about this size: large enough for columns to pay,
 /// small enough for memory.
 const DECODE_ROWS_MAX: usize = 16_384;
 const DECODE_BYTES_MAX: usize = 64 << 20;
+
 /// Makes the sinks that append to the history of a group.
 #[derive(Debug)]
 pub struct OfflineSinks {
@@ -53,6 +58,7 @@ impl SinkFactory for OfflineSinks {
             store: Arc::clone(&self.store),
             definitions: Arc::clone(&self.definitions),
             commit_bytes_max: self.commit_bytes_max,
+            group: definition.group.id().clone(),
             table: definition.resource.clone(),
             codec: Arc::new(Mutex::new(Codec::new(&definition.group)?)),
             contained: Positions::new(),
@@ -63,6 +69,7 @@ impl SinkFactory for OfflineSinks {
 struct OfflineSink {
     store: Arc<dyn OfflineStore>,
     definitions: Arc<dyn Definitions>,
+    group: FeatureGroupId,
     table: String,
     /// Locked only by the one thread that decodes for this sink.
     codec: Arc<Mutex<Codec>>,
@@ -174,6 +181,10 @@ impl Sink for OfflineSink {
         }
     }
 
+    fn note_waiting(&mut self, waited: Duration) {
+        metrics::commit_age(&self.group, waited);
+    }
+
     async fn flush(&mut self) -> Result<(), SinkError> {
         // A commit is durable when `append` returned.
         Ok(())
@@ -203,6 +214,8 @@ impl OfflineSink {
         let moved = positions.iter();
         let moved = moved.filter(|(partition, next)| *next > self.reached(*partition));
         let positions: Positions = moved.collect();
+        let follows = positions.iter();
+        let follows = follows.map(|(partition, _)| (partition, self.reached(partition)));
         if positions.is_empty() {
             return Ok(());
         }
@@ -210,6 +223,7 @@ impl OfflineSink {
         let rows_deleted = rows.iter().filter(deleted).count() as u64;
         let request = AppendRequest {
             batches,
+            follows: follows.collect(),
             positions,
             rows_upserted: rows.len() as u64 - rows_deleted,
             rows_deleted,
@@ -243,7 +257,7 @@ impl OfflineSink {
             }
         }
         for id in unknown {
-            let schema = self.definitions.schema(id).await;
+            let schema = self.definitions.schema(id, &self.table).await;
             let schema = schema.map_err(|error| SinkError {
                 store: "registry",
                 retry: error.retry(),

@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -53,7 +51,8 @@ impl Sink for OnlineSink {
     }
 
     async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
-        let upserts = newest_per_key(&batch.rows);
+        // The store finds out itself which of several rows of a key is the newest.
+        let upserts: Vec<_> = batch.rows.iter().map(upsert).collect();
         self.store
             .upsert(&self.table, &upserts)
             .await
@@ -74,27 +73,6 @@ fn refused(error: twinfold_store_online::Error) -> SinkError {
     }
 }
 
-/// Of the rows of each key only the newest: the others would lose anyway.
-fn newest_per_key(rows: &[Row]) -> Vec<Upsert> {
-    let mut place_of: HashMap<&Bytes, usize> = HashMap::with_capacity(rows.len());
-    let mut newest: Vec<&Row> = Vec::with_capacity(rows.len());
-    for row in rows {
-        match place_of.entry(&row.key) {
-            Entry::Vacant(entry) => {
-                entry.insert(newest.len());
-                newest.push(row);
-            }
-            Entry::Occupied(entry) => {
-                let best = &mut newest[*entry.get()];
-                if row.version > best.version {
-                    *best = row;
-                }
-            }
-        }
-    }
-    newest.into_iter().map(upsert).collect()
-}
-
 fn upsert(row: &Row) -> Upsert {
     Upsert {
         key: row.key.clone(),
@@ -104,48 +82,5 @@ fn upsert(row: &Row) -> Upsert {
             Operation::Upsert => row.body(),
             Operation::Delete => Bytes::new(),
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use twinfold_model::{EventTime, Offset, PartitionId, RowVersion, SchemaId};
-
-    use super::*;
-
-    fn row(key: &'static str, event_time: i64, operation: Operation, offset: u64) -> Row {
-        Row {
-            partition: PartitionId(0),
-            key: Bytes::from_static(key.as_bytes()),
-            version: RowVersion {
-                event_time: EventTime::from_micros(event_time),
-                operation,
-                offset: Offset(offset),
-            },
-            schema: SchemaId(1),
-            value: Bytes::from_static(b"\0\0\0\0\x01body"),
-        }
-    }
-
-    #[test]
-    fn one_upsert_per_key_and_it_is_the_newest() {
-        use Operation::{Delete, Upsert};
-        let rows = [
-            row("a", 2, Upsert, 0),
-            row("b", 1, Upsert, 1),
-            row("a", 1, Upsert, 2),
-            row("b", 1, Delete, 3),
-            row("c", 5, Upsert, 4),
-            row("c", 5, Upsert, 5),
-        ];
-        let upserts = newest_per_key(&rows);
-        let kept: Vec<_> = upserts
-            .iter()
-            .map(|u| (&u.key[..], u.version.offset.0, u.body.len()))
-            .collect();
-        assert_eq!(
-            kept,
-            [(&b"a"[..], 0, 4), (&b"b"[..], 3, 0), (&b"c"[..], 5, 4)]
-        );
     }
 }

@@ -1,4 +1,5 @@
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_store_metadata::Change;
 
@@ -23,14 +24,40 @@ impl Registry {
         }
     }
 
-    pub(crate) async fn read_feed(&self) -> Result<()> {
+    /// Learns what other processes change, and wakes the loop for it. Asked for and not pushed by the
+    /// database: the answer is the end of an index, and there is no connection to lose news with.
+    pub(crate) async fn follow_feed(&self, shutdown: &CancellationToken) {
+        let mut is_readable = true;
+        while !shutdown.is_cancelled() {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(self.inner.config.feed_poll) => {}
+            }
+            match self.read_feed().await {
+                Ok(is_news) => {
+                    is_readable = true;
+                    if is_news {
+                        self.inner.work.notify_one();
+                    }
+                }
+                // Told once, and not four times a second.
+                Err(error) if is_readable => {
+                    is_readable = false;
+                    warn!(%error, "change feed cannot be read");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Whether there was news.
+    pub(crate) async fn read_feed(&self) -> Result<bool> {
         let newest = self.metadata().newest_change().await?;
         let feed = &self.inner.newest_change;
-        feed.send_if_modified(|known| {
+        Ok(feed.send_if_modified(|known| {
             let is_newer = newest > *known;
             *known = newest.max(*known);
             is_newer
-        });
-        Ok(())
+        }))
     }
 }

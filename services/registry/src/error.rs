@@ -1,11 +1,14 @@
 use std::time::Duration;
 
-use twinfold_client::Fault;
+use twinfold_client::{Fault, topic_failed};
 use twinfold_model::FeatureGroupId;
 use twinfold_store_metadata as metadata;
 use twinfold_store_offline as offline;
 use twinfold_store_online as online;
 use twinfold_store_topic as topic;
+
+use crate::ForeignError;
+use crate::subjects::SchemaError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -55,6 +58,16 @@ pub enum Error {
         group: FeatureGroupId,
         attempts: u32,
     },
+    #[error("feature group `{group}` was changed by someone else: found {found}, wanted {wanted}")]
+    Stale {
+        group: FeatureGroupId,
+        found: String,
+        wanted: String,
+    },
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    #[error(transparent)]
+    Foreign(#[from] ForeignError),
     #[error("no answer within {} s", timeout.as_secs_f64())]
     StepTimeout { timeout: Duration },
     #[error("metadata: {0}")]
@@ -75,7 +88,10 @@ impl Error {
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
             | Self::DefinitionDiffers { .. }
-            | Self::InUse { .. } => false,
+            | Self::InUse { .. }
+            | Self::Stale { .. } => false,
+            Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
+            Self::Foreign(error) => error.retry(),
             Self::BeingDeleted { .. }
             | Self::NotReady { .. }
             | Self::Contended { .. }
@@ -95,13 +111,16 @@ impl Error {
             | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
-            | Self::Contended { .. } => Fault::Caller,
+            | Self::Contended { .. }
+            | Self::Stale { .. }
+            | Self::Schema(_) => Fault::Caller,
             Self::NotReady { .. }
             | Self::StepTimeout { .. }
             | Self::Metadata(_)
             | Self::Topic(_)
             | Self::Online(_)
             | Self::Offline(_) => Fault::Dependency,
+            Self::Foreign(error) => error.fault(),
         }
     }
 }
@@ -121,6 +140,47 @@ impl From<metadata::Error> for Error {
                 Self::AlreadyExists { what, name, hint }
             }
             other => Self::Metadata(other),
+        }
+    }
+}
+
+/// An error of the registry as one of the platform that it belongs to.
+impl From<Error> for twinfold_client::Error {
+    fn from(error: Error) -> Self {
+        let retry = error.retry();
+        match error {
+            Error::Invalid(error) => Self::Invalid(error),
+            Error::NotFound { what, name, hint } => Self::NotFound {
+                what: what.into(),
+                name,
+                hint,
+            },
+            Error::AlreadyExists { what, name, hint } => Self::AlreadyExists {
+                what: what.into(),
+                name,
+                hint,
+            },
+            Error::InUse { group, users } => Self::InUse {
+                what: "feature group".into(),
+                name: group.to_string(),
+                reason: format!("it is used by {}", users.join(", ")),
+            },
+            Error::DefinitionDiffers { group, difference } => Self::AlreadyExists {
+                what: "feature group".into(),
+                name: group.to_string(),
+                hint: format!(" with another definition: {difference}"),
+            },
+            Error::BeingDeleted { group } => Self::NotReady {
+                group: group.to_string(),
+                reason: "it is being deleted".to_owned(),
+            },
+            Error::NotReady { group, reason, .. } => Self::NotReady {
+                group: group.to_string(),
+                reason,
+            },
+            Error::Topic(error) => topic_failed(error),
+            Error::Online(online::Error::Closed) => Self::Closed,
+            other => Self::dependency("registry", retry, other),
         }
     }
 }

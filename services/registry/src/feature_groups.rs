@@ -1,12 +1,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve};
-use twinfold_store_metadata::{Error as MetadataError, GroupRecord};
-use twinfold_wire::record::avro_schema;
+use twinfold_model::{
+    Error as ModelError, Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve,
+};
+use twinfold_store_metadata::{Error as MetadataError, GroupRecord, NewSchema};
 use twinfold_wire::rest::FeatureGroupBody;
 
 use crate::difference::first_difference;
+use crate::revision::Expected;
+use crate::subjects::unreadable_as_rows;
 use crate::{Error, Registry, Result, suggestion};
 
 /// How often a change is tried again after someone else changed the same group first.
@@ -25,26 +28,18 @@ impl Registry {
     /// Stores the definition in state `Creating`; the loop makes its topic and tables.
     pub async fn create_feature_group(&self, group: FeatureGroup) -> Result<GroupRecord> {
         let group = as_stored(&group)?;
-        let created = self
-            .metadata()
-            .create_group(&group, &avro_schema(&group), self.now())
-            .await;
-        match created {
+        match self.store_new(&group).await {
             Ok(record) => {
                 self.changed().await;
                 Ok(record)
             }
-            Err(MetadataError::AlreadyExists { .. }) => match self.find_group(group.id()).await? {
+            Err(error @ Error::AlreadyExists { .. }) => match self.find_group(group.id()).await? {
                 Some(record) if record.state == ResourceState::Deleting => {
                     Err(being_deleted(group.id()))
                 }
-                _ => Err(Error::AlreadyExists {
-                    what: "feature group",
-                    name: group.id().to_string(),
-                    hint: String::new(),
-                }),
+                _ => Err(error),
             },
-            Err(other) => Err(other.into()),
+            Err(other) => Err(other),
         }
     }
 
@@ -107,13 +102,26 @@ impl Registry {
         id: &FeatureGroupId,
         added: Vec<Feature>,
     ) -> Result<GroupRecord> {
+        self.append_features_to(id, added, &Expected::Anything)
+            .await
+    }
+
+    /// The same to a group that is as it is expected to be.
+    pub async fn append_features_to(
+        &self,
+        id: &FeatureGroupId,
+        added: Vec<Feature>,
+        expected: &Expected,
+    ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let record = self.changeable(id).await?;
+            expected.check(&record)?;
             if added.is_empty() {
                 return Ok(record);
             }
             let group = as_stored(&evolve(&record.group, added.clone())?)?;
-            let schema = avro_schema(&group);
+            self.require_readable(&record, &group).await?;
+            let schema = self.schema_of(&group, &record.resource).await?;
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -135,7 +143,7 @@ impl Registry {
             spec.tags = tags.clone().unwrap_or(spec.tags);
             let group = FeatureGroup::new(spec)?;
             // The schema in use, not one made anew: its text may come from an earlier release.
-            let schema = self.schema(record.schema).await?.avro_json;
+            let schema: NewSchema = self.registered_schema(record.schema).await?.into();
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
                 return Ok(record);
             }
@@ -150,31 +158,34 @@ impl Registry {
         id: &FeatureGroupId,
         deletion: Deletion,
     ) -> Result<()> {
-        let _references = self.inner.references.lock().await;
-        let mut record = self.feature_group(id).await?;
-        if deletion == Deletion::RefuseIfUsed {
-            let users = self.users(id).await?;
-            if !users.is_empty() {
-                return Err(Error::InUse {
-                    group: id.clone(),
-                    users,
-                });
-            }
-        }
+        self.delete_expected_group(id, deletion, &Expected::Anything)
+            .await
+    }
+
+    /// The same with a group that is as it is expected to be.
+    pub async fn delete_expected_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        expected: &Expected,
+    ) -> Result<()> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
-            let deleting = ResourceState::Deleting;
-            let set = self
-                .metadata()
-                .set_group_state(id, &deleting, record.revision)
-                .await;
-            match set {
+            // Before the users are looked for: who becomes one meanwhile makes a newer change.
+            let seen = self.metadata().newest_change().await?;
+            expected.check(&self.feature_group(id).await?)?;
+            let sequence = match deletion {
+                Deletion::Force => None,
+                Deletion::RefuseIfUsed => {
+                    self.require_unused(id).await?;
+                    Some(seen)
+                }
+            };
+            match self.metadata().begin_deletion(id, sequence).await {
                 Ok(()) => {
                     self.changed().await;
                     return Ok(());
                 }
-                Err(MetadataError::StaleRevision { .. }) => {
-                    record = self.feature_group(id).await?;
-                }
+                Err(MetadataError::StaleFeed { .. }) => {}
                 Err(other) => return Err(other.into()),
             }
         }
@@ -240,11 +251,25 @@ impl Registry {
         self.inner.work.notify_one();
     }
 
+    async fn store_new(&self, group: &FeatureGroup) -> Result<GroupRecord> {
+        for _ in 0..CHANGE_ATTEMPTS_MAX {
+            let resource = self.metadata().next_resource(group.id()).await?;
+            let schema = self.schema_of(group, &resource).await?;
+            let metadata = self.metadata();
+            match metadata.create_group(group, &schema, self.now()).await {
+                // Another was created and removed meanwhile: now the topic has another name.
+                Err(MetadataError::OtherSubject { .. }) => {}
+                created => return Ok(created?),
+            }
+        }
+        Err(contended(group.id()))
+    }
+
     /// `None` when someone else changed the group since `revision`.
     async fn replace(
         &self,
         group: &FeatureGroup,
-        schema: &str,
+        schema: &NewSchema,
         revision: u64,
     ) -> Result<Option<GroupRecord>> {
         match self.metadata().update_group(group, schema, revision).await {
@@ -256,6 +281,36 @@ impl Registry {
             Err(MetadataError::WrongState { .. }) => Err(being_deleted(group.id())),
             Err(other) => Err(other.into()),
         }
+    }
+
+    async fn require_unused(&self, id: &FeatureGroupId) -> Result<()> {
+        let users = self.users(id).await?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        Err(Error::InUse {
+            group: id.clone(),
+            users,
+        })
+    }
+
+    /// Producers may have registered schemas that have a field of the name of a feature that is new: rows
+    /// written with them must be readable as before.
+    async fn require_readable(&self, before: &GroupRecord, evolved: &FeatureGroup) -> Result<()> {
+        for schema in self.schemas_of(before).await? {
+            if let Some(reason) = unreadable_as_rows(evolved, &schema.avro_json) {
+                let id = evolved.id();
+                return Err(Error::Invalid(ModelError::IncompatibleEvolution {
+                    group: id.to_string(),
+                    reason: format!(
+                        "rows written with schema {} could not be read: {reason}",
+                        schema.id.0
+                    ),
+                    next_version: id.version + 1,
+                }));
+            }
+        }
+        Ok(())
     }
 
     /// What refers to the group, in words; the list is cut.

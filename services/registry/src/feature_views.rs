@@ -10,12 +10,15 @@ impl Registry {
     /// Checks the view against its groups and stores it, with its defaults and literals brought to the
     /// types of their columns.
     pub async fn create_feature_view(&self, view: FeatureView) -> Result<FeatureView> {
-        let _references = self.inner.references.lock().await;
         let groups = self.groups_of(&view.query).await?;
         // Through its stored form, so that what cannot be read back is not stored.
         let view = check_view(view, &groups)?;
         let view = FeatureView::try_from(FeatureViewBody::from(&view))?;
-        self.metadata().create_view(&view, self.now()).await?;
+        if let Err(error) = self.metadata().create_view(&view, self.now()).await {
+            // When a group went meanwhile, this says which.
+            self.groups_of(&view.query).await?;
+            return Err(error.into());
+        }
         self.announce().await;
         Ok(view)
     }

@@ -2,18 +2,28 @@
 //!
 //! A call writes what should be into the metadata store, in one transaction; the reconcile loop makes
 //! topics and tables so and says in the group's state how far it is. Rows pass it by. The entry type is
-//! [`Registry`]; its loop is [`Registry::run`].
+//! [`Registry`]; its loop is [`Registry::run`]. [`LocalRegistry`] is what a platform in the same process
+//! sees of it, [`http`] what those in others do.
 
+mod avro;
 mod changes;
 mod controller;
 mod difference;
 mod error;
 mod feature_groups;
 mod feature_views;
+mod foreign;
+pub mod http;
+mod local;
+mod metrics;
+mod projects;
 mod quarantine;
 mod query_check;
 mod reconcile;
+mod revision;
 mod schemas;
+pub mod service;
+pub mod subjects;
 mod suggestion;
 mod training_datasets;
 
@@ -21,16 +31,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use twinfold_client::GroupDefinition;
 use twinfold_model::EventTime;
 use twinfold_service_kit::Clock;
-use twinfold_store_metadata::MetadataStore;
+use twinfold_store_metadata::{GroupRecord, MetadataStore};
 use twinfold_store_offline::OfflineStore;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
+use twinfold_wire::rest::GroupRecordBody;
 
 pub use controller::Pass;
 pub use error::{Error, Result};
 pub use feature_groups::Deletion;
+pub use foreign::{ForeignConfig, ForeignError, ForeignRegistry};
+pub use local::LocalRegistry;
+pub use revision::{Expected, revision};
 
 /// The stores that the registry rules over.
 #[derive(Debug, Clone)]
@@ -54,6 +69,10 @@ pub struct Config {
     pub step_timeout: Duration,
     /// The loop looks for unfinished work this often even if nobody woke it.
     pub resync_interval: Duration,
+    /// How often the feed is asked what other processes have changed.
+    pub feed_poll: Duration,
+    /// Keeps the schemas of feature groups and gives them their ids; the registry itself does when `None`.
+    pub foreign: Option<ForeignRegistry>,
 }
 
 impl Default for Config {
@@ -65,6 +84,8 @@ impl Default for Config {
             retry_delay_max: Duration::from_secs(60),
             step_timeout: Duration::from_secs(60),
             resync_interval: Duration::from_secs(30),
+            feed_poll: Duration::from_millis(250),
+            foreign: None,
         }
     }
 }
@@ -85,11 +106,8 @@ struct Inner {
     /// Wakes the reconcile loop.
     work: Notify,
     failures: Mutex<reconcile::Failures>,
-    /// One pass at a time, so that two never make and remove the same table at once.
+    /// One pass of this process at a time; the metadata store's lease keeps those of others away.
     pass: tokio::sync::Mutex<()>,
-    /// Held while a reference between definitions is checked and written: a view is not created on a
-    /// group that is being deleted meanwhile.
-    references: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
@@ -103,7 +121,6 @@ impl Registry {
                 work: Notify::new(),
                 failures: Mutex::default(),
                 pass: tokio::sync::Mutex::default(),
-                references: tokio::sync::Mutex::default(),
             }),
         };
         registry.read_feed().await?;
@@ -120,5 +137,25 @@ impl Registry {
 
     fn now(&self) -> EventTime {
         EventTime::from_micros(self.inner.clock.now_us())
+    }
+}
+
+fn definition(record: GroupRecord) -> GroupDefinition {
+    GroupDefinition {
+        group: record.group,
+        state: record.state,
+        resource: record.resource,
+        schema: record.schema,
+    }
+}
+
+fn record_body(record: &GroupRecord) -> GroupRecordBody {
+    GroupRecordBody {
+        group: (&record.group).into(),
+        state: (&record.state).into(),
+        resource: record.resource.clone(),
+        schema: record.schema.0,
+        revision: record.revision,
+        created_at_us: record.created_at.micros(),
     }
 }

@@ -66,7 +66,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    fn delay(self, failures: u32) -> Duration {
+    pub fn delay(self, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1));
         self.delay_min.saturating_mul(doubled).min(self.delay_max)
     }

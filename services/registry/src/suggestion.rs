@@ -38,7 +38,7 @@ fn full_name(project: &ProjectName, name: &str, version: Option<u32>) -> String 
 }
 
 /// A hint for an unknown `name` among `known` ones, beginning with "; ".
-fn names(name: &str, known: impl IntoIterator<Item = String>, owner: &str) -> String {
+pub fn names(name: &str, known: impl IntoIterator<Item = String>, owner: &str) -> String {
     let mut known: Vec<(usize, String)> = known
         .into_iter()
         .map(|other| (distance(name, &other), other))

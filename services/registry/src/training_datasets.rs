@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 
+use twinfold_client::{DatasetReservation, RESERVED_FOR};
 use twinfold_model::{
-    DatasetSource, DatasetSpec, Error as Invalid, FeatureGroupId, PinnedTable, ProjectName, Query,
-    TrainingDataset,
+    DatasetSource, DatasetSpec, Error as Invalid, EventTime, FeatureGroupId, PinnedTable,
+    ProjectName, Query, TrainingDataset,
 };
+use twinfold_store_metadata::Reservation;
 
 use crate::{Error, Registry, Result, suggestion};
 
@@ -39,7 +41,7 @@ impl Registry {
     }
 
     /// The next free version of `name`, or the one asked for ([`Error::AlreadyExists`] when it is taken
-    /// or was). Reserved before the files are written; given up with
+    /// or was). Reserved before the files are written, for [`RESERVED_FOR`] at first; given up with
     /// [`delete_training_dataset`](Self::delete_training_dataset).
     pub async fn reserve_training_dataset(
         &self,
@@ -47,20 +49,44 @@ impl Registry {
         name: &str,
         version: Option<u32>,
     ) -> Result<u32> {
-        Ok(self
+        let until = self.reserved_until();
+        let reserved = self
             .metadata()
-            .reserve_dataset(project, name, version)
-            .await?)
+            .reserve_dataset(project, name, version, until);
+        Ok(reserved.await?)
+    }
+
+    /// Reserves a version for [`RESERVED_FOR`] from now on; one that has lapsed is over for good.
+    pub async fn renew_training_dataset(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<()> {
+        let reservation = Reservation {
+            project: project.clone(),
+            name: name.to_owned(),
+            version,
+            until: self.reserved_until(),
+        };
+        let now = self.now();
+        Ok(self.metadata().renew_dataset(&reservation, now).await?)
+    }
+
+    fn reserved_until(&self) -> EventTime {
+        let micros = i64::try_from(RESERVED_FOR.as_micros()).unwrap_or(i64::MAX);
+        EventTime::from_micros(self.now().micros().saturating_add(micros))
     }
 
     /// Stores the finished dataset under its reserved version; from then on it pins its commits. A group
     /// that was deleted while the dataset was made has none left to pin.
     pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
-        let _references = self.inner.references.lock().await;
-        for pin in &dataset.pins {
-            self.check_pin(pin).await?;
+        self.check_pins(dataset).await?;
+        if let Err(error) = self.metadata().put_dataset(dataset, self.now()).await {
+            // When a group went meanwhile, this says which.
+            self.check_pins(dataset).await?;
+            return Err(error.into());
         }
-        self.metadata().put_dataset(dataset).await?;
         self.announce().await;
         Ok(())
     }
@@ -87,13 +113,27 @@ impl Registry {
         Ok(self.metadata().datasets(project).await?)
     }
 
-    /// Versions of datasets that are being made, or whose making was cut short.
-    pub async fn reserved_training_datasets(&self) -> Result<Vec<(ProjectName, String, u32)>> {
-        Ok(self.metadata().reserved_datasets().await?)
+    /// Versions of datasets of the project that are being made, or whose making was cut short.
+    pub async fn reserved_training_datasets(
+        &self,
+        project: &ProjectName,
+    ) -> Result<Vec<DatasetReservation>> {
+        let now = self.now();
+        let reservations = self.metadata().reserved_datasets().await?;
+        let ours = reservations
+            .into_iter()
+            .filter(|reservation| reservation.project == *project);
+        let reservations = ours.map(|reservation| DatasetReservation {
+            project: reservation.project,
+            name: reservation.name,
+            version: reservation.version,
+            has_lapsed: reservation.until <= now,
+        });
+        Ok(reservations.collect())
     }
 
-    /// Forgets a dataset, whose version is not given again, or gives up a reserved version, which may
-    /// be. Its files are the caller's.
+    /// Forgets a dataset, whose version is not given again, or gives up a reserved version, which may be
+    /// unless it had lapsed. Its files are the caller's.
     pub async fn delete_training_dataset(
         &self,
         project: &ProjectName,
@@ -101,7 +141,7 @@ impl Registry {
         version: u32,
     ) -> Result<()> {
         self.metadata()
-            .remove_dataset(project, name, version)
+            .remove_dataset(project, name, version, self.now())
             .await?;
         self.announce().await;
         Ok(())
@@ -121,6 +161,13 @@ impl Registry {
             .map(|pin| pin.commit)
             .collect();
         Ok(commits.into_iter().collect())
+    }
+
+    async fn check_pins(&self, dataset: &TrainingDataset) -> Result<()> {
+        for pin in &dataset.pins {
+            self.check_pin(pin).await?;
+        }
+        Ok(())
     }
 
     /// The table that a pin names belongs to the group as it is now, and is not about to go.

@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store-online", &["model", "wire"]),
     ("store-offline", &["model", "wire", "shared-features"]),
     ("store-metadata", &["model", "wire"]),
-    ("client", &["model", "wire", "store-topic"]),
+    // The clock: rows that bring no time are stamped where they are encoded.
+    ("client", &["model", "wire", "service-kit", "store-topic"]),
+    // Errors as clients raise them are what HTTP answers with.
+    ("http-kit", &["model", "wire", "client"]),
     (
         "ingest",
         &["model", "wire", "store-topic", "client", "service-kit"],
@@ -27,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "model",
             "wire",
             "client",
+            "http-kit",
             "service-kit",
             "store-metadata",
             "store-topic",
@@ -58,14 +62,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "store-topic",
         ],
     ),
+    // The topic for inserts and progress.
     (
         "api",
         &[
             "model",
             "wire",
             "client",
+            "http-kit",
             "service-kit",
+            "store-topic",
             "store-online",
+            "store-offline",
             "training",
         ],
     ),
@@ -74,10 +82,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "embedded",
         &[
             "model",
-            "wire",
             "client",
+            "http-kit",
             "ingest",
-            "training",
             "service-kit",
             "store-metadata",
             "store-offline",
@@ -112,13 +119,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "testkit",
         ],
     ),
-    // Stories see the platform from outside, and the topic to put bad records on it.
+    // Stories see the platform from outside, and the topic to put bad records on it. Fault tests compare
+    // what the stores hold with the topic, while the services run.
     (
         "integration-tests",
         &[
             "model",
             "wire",
             "client",
+            "store-metadata",
+            "store-offline",
+            "store-online",
             "store-topic",
             "embedded",
             "testkit",

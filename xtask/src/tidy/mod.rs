@@ -14,6 +14,7 @@ mod forbidden;
 mod lock_file;
 mod main_size;
 mod manifests;
+mod metrics;
 mod port_size;
 mod pure_code;
 mod sleeping;
@@ -46,6 +47,7 @@ const RULES: &[(&str, Rule)] = &[
     ("port-size", port_size::check),
     ("conformance", conformance::check),
     ("architecture", architecture::check),
+    ("metrics", metrics::check),
 ];
 
 /// Something that is not as the project wants it, at a place.

@@ -17,6 +17,8 @@ pub struct Workspace {
     pub sources: Vec<Source>,
     /// The text of ARCHITECTURE.md; empty when there is none.
     pub architecture: String,
+    /// The text of docs/operations.md; empty when there is none.
+    pub operations: String,
     /// The text of Cargo.lock.
     pub lock_file: String,
 }
@@ -71,6 +73,7 @@ impl Workspace {
             packages,
             sources,
             architecture: fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap_or_default(),
+            operations: fs::read_to_string(root.join("docs/operations.md")).unwrap_or_default(),
             lock_file: read(&root.join("Cargo.lock"))?,
         })
     }

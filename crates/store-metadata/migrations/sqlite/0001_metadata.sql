@@ -1,6 +1,15 @@
 -- Times are microseconds since 1970-01-01T00:00:00Z. Bodies are the JSON of wire::rest.
 -- AUTOINCREMENT: the ids of removed rows are never given again.
 
+-- A schema stays when nobody uses it any more, so that its id never stands for another. `guid` is drawn from
+-- what tells schemas apart.
+CREATE TABLE schemas (
+    id        INTEGER PRIMARY KEY AUTOINCREMENT,
+    guid      TEXT    NOT NULL UNIQUE,
+    avro_json TEXT    NOT NULL,
+    metadata  TEXT
+) STRICT;
+
 CREATE TABLE feature_groups (
     id            INTEGER PRIMARY KEY AUTOINCREMENT,
     project       TEXT    NOT NULL,
@@ -9,8 +18,7 @@ CREATE TABLE feature_groups (
     body          TEXT    NOT NULL,
     state         TEXT    NOT NULL CHECK (state IN ('creating', 'active', 'failed', 'deleting')),
     state_reason  TEXT,
-    -- Checked at commit, because a group and its first schema are born together.
-    schema_id     INTEGER NOT NULL REFERENCES schemas (id) DEFERRABLE INITIALLY DEFERRED,
+    schema_id     INTEGER NOT NULL REFERENCES schemas (id),
     revision      INTEGER NOT NULL,
     created_at_us INTEGER NOT NULL,
     resource      TEXT    NOT NULL UNIQUE,
@@ -27,13 +35,24 @@ CREATE TABLE feature_group_lives (
     PRIMARY KEY (project, name, version)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE schemas (
-    id        INTEGER PRIMARY KEY AUTOINCREMENT,
-    group_id  INTEGER NOT NULL REFERENCES feature_groups (id) ON DELETE CASCADE
-                      DEFERRABLE INITIALLY DEFERRED,
-    avro_json TEXT    NOT NULL,
-    UNIQUE (group_id, avro_json)
-) STRICT;
+-- A deleted version keeps its row until it is removed, so that its number is not given again.
+CREATE TABLE schema_versions (
+    subject   TEXT    NOT NULL,
+    version   INTEGER NOT NULL,
+    schema_id INTEGER NOT NULL REFERENCES schemas (id),
+    origin    TEXT    NOT NULL CHECK (origin IN ('feature_group', 'producer')),
+    deleted   INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+    PRIMARY KEY (subject, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX schema_versions_of_schema ON schema_versions (schema_id);
+
+-- `scope` is a subject, a context (`:.name:`) or empty for all subjects.
+CREATE TABLE subject_settings (
+    scope         TEXT PRIMARY KEY NOT NULL,
+    compatibility TEXT,
+    mode          TEXT
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE feature_views (
     project       TEXT    NOT NULL,

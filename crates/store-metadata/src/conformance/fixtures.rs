@@ -9,10 +9,16 @@ use twinfold_model::{
     PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState, SchemaId,
     Selection, TrainingDataset, evolve,
 };
+use twinfold_wire::record::value_subject;
 
-use crate::{Change, GroupRecord, MetadataStore};
+use crate::{
+    Change, GroupRecord, MetadataStore, NewSchema, Registration, Reservation, SchemaVersion,
+    VersionsOf,
+};
 
 pub const NOW: EventTime = EventTime::from_micros(1_700_000_000_000_000);
+/// A reservation until then is good at [`NOW`].
+pub const LATER: EventTime = EventTime::from_micros(1_700_000_060_000_000);
 
 pub type Store = Arc<dyn MetadataStore>;
 
@@ -36,6 +42,33 @@ pub fn group(name: &str) -> FeatureGroup {
         tags: BTreeMap::from([("team".to_owned(), "rides".to_owned())]),
     })
     .expect("valid")
+}
+
+/// A schema whose text is its guid too.
+pub fn schema(text: &str) -> NewSchema {
+    NewSchema {
+        guid: text.to_owned(),
+        avro_json: text.to_owned(),
+        metadata: None,
+        registration: None,
+    }
+}
+
+/// The same with the id that it has elsewhere.
+pub fn registered(text: &str, subject: &str, id: u32) -> NewSchema {
+    let registration = Registration {
+        subject: subject.to_owned(),
+        id: SchemaId(id),
+    };
+    NewSchema {
+        registration: Some(registration),
+        ..schema(text)
+    }
+}
+
+/// The subject of a group's first life.
+pub fn subject(name: &str) -> String {
+    value_subject(&group(name).id().resource_name(1))
 }
 
 pub fn with_feature(group: &FeatureGroup, number: usize) -> FeatureGroup {
@@ -88,7 +121,7 @@ pub fn dataset(version: u32) -> TrainingDataset {
         query: query(),
         pins: vec![PinnedTable {
             group: group("a").id().clone(),
-            resource: group("a").id().resource_name(2),
+            resource: group("a").id().resource_name(1),
             commit: 3,
         }],
         features: vec![("fare".to_owned(), FeatureType::Double)],
@@ -96,6 +129,15 @@ pub fn dataset(version: u32) -> TrainingDataset {
         location: format!("datasets/default.fares_{version}"),
         digest: "00ff".to_owned(),
         created_at: NOW,
+    }
+}
+
+pub fn reservation(version: u32, until: EventTime) -> Reservation {
+    Reservation {
+        project: project(),
+        name: "fares".to_owned(),
+        version,
+        until,
     }
 }
 
@@ -118,7 +160,7 @@ pub fn quarantined(group: &FeatureGroupId, partition: u32, offset: u64) -> Quara
 
 pub async fn create(store: &Store, name: &str) -> GroupRecord {
     store
-        .create_group(&group(name), "schema", NOW)
+        .create_group(&group(name), &schema("schema"), NOW)
         .await
         .expect("new")
 }
@@ -140,9 +182,14 @@ pub async fn remove(store: &Store, record: &GroupRecord) {
     store.remove_group(id).await.expect("deleting");
 }
 
-pub async fn schemas(store: &Store, id: &FeatureGroupId) -> Vec<SchemaId> {
-    let records = store.schemas(id).await.expect("readable");
-    records.iter().map(|record| record.id).collect()
+/// The schemas under a subject, deleted ones in brackets.
+pub async fn texts(store: &Store, subject: &str) -> Vec<String> {
+    let versions = store.versions(VersionsOf::Subject(subject)).await;
+    let text = |version: SchemaVersion| match version.is_deleted {
+        true => format!("({})", version.schema.avro_json),
+        false => version.schema.avro_json,
+    };
+    versions.expect("readable").into_iter().map(text).collect()
 }
 
 pub async fn feed(store: &Store) -> Vec<Change> {

@@ -3,17 +3,26 @@
 //! [`metadata_conformance!`](crate::metadata_conformance) makes one test of each case.
 
 mod fixtures;
+mod keys;
+mod reservations;
+mod schemas;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::join_all;
-use twinfold_model::{QuarantinedRecord, ResourceState, SchemaId};
+use twinfold_model::{QuarantinedRecord, ResourceState};
+
+pub use self::schemas::*;
 
 use self::fixtures::{
-    NOW, activate, create, dataset, feed, group, project, quarantined, remove, schemas, view,
-    with_feature,
+    LATER, NOW, activate, create, dataset, feed, group, project, quarantined, remove, reservation,
+    schema, subject, texts, view, with_feature,
+};
+pub use self::keys::{a_key_is_claimed_once_and_keeps_its_answer, a_key_is_forgotten_in_time};
+pub use self::reservations::{
+    a_project_is_there_once_created_or_used, a_reservation_that_lapsed_is_over,
 };
 use crate::{ChangeSubject, Error, GroupRecord, MetadataStore};
 
@@ -30,12 +39,30 @@ macro_rules! metadata_conformance {
         $crate::metadata_conformance!($place;
             a_group_is_created_once_among_racers,
             the_definition_of_a_revision_is_replaced_once,
-            a_schema_text_has_one_id_within_its_group,
+            a_groups_schemas_are_versions_of_its_subject,
+            a_schema_has_one_id_whoever_registers_it,
+            a_schema_may_bring_its_id,
+            an_id_stands_for_one_schema,
+            a_version_is_registered_once_among_racers,
+            a_deleted_version_is_hidden_and_its_number_not_given_again,
+            subjects_are_listed_by_name,
+            settings_are_kept_by_scope,
+            a_group_takes_its_subjects_along,
+            a_schema_text_may_be_long,
+            groups_are_listed_by_id,
             schema_ids_and_resource_names_are_not_reused,
             states_move_only_where_they_may,
+            a_reason_may_hold_any_character,
             a_feature_view_is_stored_as_it_is,
+            what_is_referred_to_is_there_and_stays,
+            a_deletion_notices_what_changed_meanwhile,
+            there_is_one_reconciler_at_a_time,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
+            a_reservation_that_lapsed_is_over,
+            a_project_is_there_once_created_or_used,
+            a_key_is_claimed_once_and_keeps_its_answer,
+            a_key_is_forgotten_in_time,
             every_change_is_in_the_feed_once_and_in_order,
             quarantine_is_idempotent_and_paged,
             a_replayed_record_does_not_come_back,
@@ -57,8 +84,8 @@ const RACERS: usize = 20;
 
 pub async fn a_group_is_created_once_among_racers(place: &dyn Place) {
     let store = place.open().await;
-    let group_a = group("a");
-    let racers = (0..RACERS).map(|_| store.create_group(&group_a, "schema", NOW));
+    let (group_a, new) = (group("a"), schema("schema"));
+    let racers = (0..RACERS).map(|_| store.create_group(&group_a, &new, NOW));
     let answers = join_all(racers).await;
     let created: Vec<&GroupRecord> = answers.iter().flatten().collect();
     assert_eq!(created.len(), 1, "{answers:?}");
@@ -78,8 +105,8 @@ pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
     let first = create(&store, "a").await;
     let racers = (0..RACERS).map(|racer| {
         let (store, wider) = (&store, with_feature(&first.group, racer));
-        let (schema, revision) = (format!("schema {racer}"), first.revision);
-        async move { store.update_group(&wider, &schema, revision).await }
+        let (new, revision) = (schema(&format!("schema {racer}")), first.revision);
+        async move { store.update_group(&wider, &new, revision).await }
     });
     let answers = join_all(racers).await;
     let updated: Vec<&GroupRecord> = answers.iter().flatten().collect();
@@ -93,52 +120,28 @@ pub async fn the_definition_of_a_revision_is_replaced_once(place: &dyn Place) {
     );
     let stored = store.group(first.group.id()).await.expect("readable");
     assert_eq!(stored.as_ref(), Some(updated[0]));
-    assert_eq!(schemas(&store, first.group.id()).await.len(), 2);
-    let unknown = store.update_group(&group("b"), "schema", 1).await;
+    assert_eq!(texts(&store, &subject("a")).await.len(), 2);
+    let unknown = store.update_group(&group("b"), &schema("schema"), 1).await;
     assert!(
         matches!(unknown, Err(Error::NotFound { .. })),
         "{unknown:?}"
     );
 }
 
-pub async fn a_schema_text_has_one_id_within_its_group(place: &dyn Place) {
+pub async fn groups_are_listed_by_id(place: &dyn Place) {
     let store = place.open().await;
-    let first = create(&store, "a").await;
-    let other = create(&store, "b").await;
-    assert_ne!(
-        first.schema, other.schema,
-        "the same text in two groups has two ids"
-    );
-    activate(&store, &first).await;
-
-    let again = store
-        .update_group(&first.group, "schema", first.revision)
-        .await;
-    let again = again.expect("current revision");
-    assert_eq!(again.schema, first.schema);
-    assert_eq!(
-        again.state,
-        ResourceState::Active,
-        "the same schema needs no new tables"
-    );
-
-    let wider = with_feature(&first.group, 1);
-    let changed = store
-        .update_group(&wider, "wider", again.revision)
-        .await
-        .expect("current");
-    assert_eq!(changed.state, ResourceState::Creating);
-    let ids: Vec<SchemaId> = schemas(&store, first.group.id()).await;
-    assert_eq!(ids, [first.schema, changed.schema]);
-    let record = store
-        .schema(changed.schema)
-        .await
-        .expect("readable")
-        .expect("there");
-    assert_eq!(
-        (&record.group, record.avro_json.as_str()),
-        (wider.id(), "wider")
-    );
+    // Languages have other orders than bytes have.
+    for name in ["ab", "a_b", "a1", "b"] {
+        create(&store, name).await;
+    }
+    let listed = store.groups(None).await.expect("readable");
+    let ids: Vec<&str> = listed.iter().map(|r| r.group.id().name.as_str()).collect();
+    assert_eq!(ids, ["a1", "a_b", "ab", "b"]);
+    let of_project = store.groups(Some(&project())).await.expect("readable");
+    assert_eq!(of_project, listed);
+    let elsewhere = view("elsewhere", 1).id.project;
+    let of_another = store.groups(Some(&elsewhere)).await.expect("readable");
+    assert_eq!(of_another, []);
 }
 
 pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
@@ -147,7 +150,9 @@ pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
     for round in 0..3 {
         // A reopened store must remember too.
         let store = place.open().await;
-        let record = create(&store, "a").await;
+        let new = schema(&format!("schema {round}"));
+        let record = store.create_group(&group("a"), &new, NOW).await;
+        let record = record.expect("new");
         assert!(
             seen.insert(record.schema),
             "round {round}: {:?} was seen",
@@ -160,10 +165,7 @@ pub async fn schema_ids_and_resource_names_are_not_reused(place: &dyn Place) {
         );
         remove(&store, &record).await;
         assert_eq!(store.schema(record.schema).await.expect("readable"), None);
-        assert_eq!(
-            store.schemas(record.group.id()).await.expect("readable"),
-            []
-        );
+        assert_eq!(texts(&store, &subject("a")).await, [""; 0]);
         store.close().await.expect("closes");
     }
 }
@@ -191,7 +193,7 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
 
     let newer = with_feature(&record.group, 1);
     let newer = store
-        .update_group(&newer, "wider", record.revision)
+        .update_group(&newer, &schema("wider"), record.revision)
         .await
         .expect("current");
     let late = store
@@ -213,7 +215,7 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
         .await;
     assert!(matches!(back, Err(Error::WrongState { .. })), "{back:?}");
     let changed = store
-        .update_group(&newer.group, "schema", newer.revision)
+        .update_group(&newer.group, &schema("schema"), newer.revision)
         .await;
     assert!(
         matches!(changed, Err(Error::WrongState { .. })),
@@ -225,8 +227,33 @@ pub async fn states_move_only_where_they_may(place: &dyn Place) {
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
 }
 
+pub async fn a_reason_may_hold_any_character(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let reason = "found `\u{1}\0\u{1f980}`".to_owned();
+    let wanted = "found `\u{1}\u{fffd}\u{1f980}`".to_owned();
+
+    let odd = QuarantinedRecord {
+        reason: reason.clone(),
+        ..quarantined(id, 0, 7)
+    };
+    store.quarantine(&[odd]).await.expect("group exists");
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(open[0].reason, wanted);
+
+    let failed = ResourceState::Failed { reason };
+    store
+        .set_group_state(id, &failed, record.revision)
+        .await
+        .expect("allowed");
+    let stored = store.group(id).await.expect("readable").expect("there");
+    assert_eq!(stored.state, ResourceState::Failed { reason: wanted });
+}
+
 pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
     let store = place.open().await;
+    create(&store, "a").await;
     let (first, second) = (view("default", 1), view("default", 2));
     let elsewhere = view("elsewhere", 1);
     for view in [&second, &first, &elsewhere] {
@@ -259,7 +286,7 @@ pub async fn a_feature_view_is_stored_as_it_is(place: &dyn Place) {
 pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
-    let reserve = |version| store.reserve_dataset(&project, "fares", version);
+    let reserve = |version| store.reserve_dataset(&project, "fares", version, LATER);
     let answers = join_all((0..RACERS).map(|_| reserve(None))).await;
     let given: BTreeSet<u32> = answers.into_iter().map(|v| v.expect("free")).collect();
     assert_eq!(given, (1..=20).collect());
@@ -272,30 +299,101 @@ pub async fn dataset_versions_are_given_once(place: &dyn Place) {
     );
     let reserved = store.reserved_datasets().await.expect("readable");
     assert_eq!(reserved.len(), RACERS + 1);
-    assert_eq!(reserved[RACERS], (project.clone(), "fares".to_owned(), 30));
+    assert_eq!(reserved[RACERS], reservation(30, LATER));
     store
-        .remove_dataset(&project, "fares", 30)
+        .remove_dataset(&project, "fares", 30, NOW)
         .await
         .expect("reserved");
     let reserved = store.reserved_datasets().await.expect("readable");
     assert_eq!(reserved.len(), RACERS);
     assert_eq!(reserve(Some(30)).await.expect("given up"), 30);
     assert_eq!(reserve(None).await.expect("free"), 31);
-    let other = store.reserve_dataset(&project, "tips", None).await;
+    let other = store.reserve_dataset(&project, "tips", None, LATER).await;
     assert_eq!(other.expect("free"), 1);
+}
+
+pub async fn what_is_referred_to_is_there_and_stays(place: &dyn Place) {
+    let store = place.open().await;
+    let reserved = store
+        .reserve_dataset(&project(), "fares", Some(1), LATER)
+        .await;
+    reserved.expect("free");
+    let refer = async || {
+        (
+            store.create_view(&view("default", 1), NOW).await,
+            store.put_dataset(&dataset(1), NOW).await,
+        )
+    };
+    let refused = refer().await;
+    assert!(
+        matches!(
+            refused,
+            (Err(Error::NotFound { .. }), Err(Error::NotFound { .. }))
+        ),
+        "{refused:?}"
+    );
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    store.begin_deletion(id, None).await.expect("there");
+    let refused = refer().await;
+    assert!(
+        matches!(
+            refused,
+            (Err(Error::WrongState { .. }), Err(Error::WrongState { .. }))
+        ),
+        "{refused:?}"
+    );
+    store.remove_group(id).await.expect("deleting");
+    // What was read in one life is not there in the next.
+    create(&store, "a").await;
+    let (viewed, pinned) = refer().await;
+    viewed.expect("there");
+    assert!(matches!(pinned, Err(Error::NotFound { .. })), "{pinned:?}");
+    assert_eq!(store.datasets(None).await.expect("readable"), []);
+}
+
+pub async fn a_deletion_notices_what_changed_meanwhile(place: &dyn Place) {
+    let store = place.open().await;
+    let record = create(&store, "a").await;
+    let id = record.group.id();
+    let seen = store.newest_change().await.expect("readable");
+    let view = store.create_view(&view("default", 1), NOW).await;
+    view.expect("new");
+    let late = store.begin_deletion(id, Some(seen)).await;
+    assert!(matches!(late, Err(Error::StaleFeed { .. })), "{late:?}");
+    let stored = store.group(id).await.expect("readable").expect("there");
+    assert_eq!(stored.state, ResourceState::Creating);
+
+    let seen = store.newest_change().await.expect("readable");
+    let deleted = store.begin_deletion(id, Some(seen)).await;
+    deleted.expect("nothing changed");
+    let again = store.begin_deletion(id, Some(seen)).await;
+    again.expect("the same deletion");
+    assert_eq!(store.newest_change().await.expect("readable"), seen + 1);
+}
+
+pub async fn there_is_one_reconciler_at_a_time(place: &dyn Place) {
+    let store = place.open().await;
+    let lease = async || store.reconciler().await.expect("answers");
+    let mut first = lease().await.expect("free");
+    assert!(lease().await.is_none());
+    first.renew().await.expect("held");
+    first.release().await.expect("held");
+    assert!(lease().await.is_some());
 }
 
 pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
-    let unreserved = store.put_dataset(&dataset(1)).await;
+    create(&store, "a").await;
+    let unreserved = store.put_dataset(&dataset(1), NOW).await;
     assert!(
         matches!(unreserved, Err(Error::NotFound { .. })),
         "{unreserved:?}"
     );
     for version in 1..=3 {
         store
-            .reserve_dataset(&project, "fares", Some(version))
+            .reserve_dataset(&project, "fares", Some(version), LATER)
             .await
             .expect("free");
     }
@@ -307,11 +405,11 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     );
     for version in [2, 1] {
         store
-            .put_dataset(&dataset(version))
+            .put_dataset(&dataset(version), NOW)
             .await
             .expect("reserved");
     }
-    let again = store.put_dataset(&dataset(1)).await;
+    let again = store.put_dataset(&dataset(1), NOW).await;
     assert!(
         matches!(again, Err(Error::AlreadyExists { .. })),
         "{again:?}"
@@ -323,13 +421,15 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     assert_eq!(store.datasets(Some(&project)).await.expect("readable"), all);
     assert_eq!(store.datasets(None).await.expect("readable"), all);
     store
-        .remove_dataset(&project, "fares", 2)
+        .remove_dataset(&project, "fares", 2, NOW)
         .await
         .expect("there");
     assert_eq!(newest(None).await.expect("readable"), Some(dataset(1)));
-    let again = store.remove_dataset(&project, "fares", 2).await;
+    let again = store.remove_dataset(&project, "fares", 2, NOW).await;
     assert!(matches!(again, Err(Error::NotFound { .. })), "{again:?}");
-    let given_again = store.reserve_dataset(&project, "fares", Some(2)).await;
+    let given_again = store
+        .reserve_dataset(&project, "fares", Some(2), LATER)
+        .await;
     assert!(
         matches!(given_again, Err(Error::AlreadyExists { .. })),
         "{given_again:?}"
@@ -349,24 +449,24 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
     activate(&store, &record).await;
     activate(&store, &record).await;
     store
-        .create_group(&record.group, "schema", NOW)
+        .create_group(&record.group, &schema("schema"), NOW)
         .await
         .expect_err("exists");
     let view = view("default", 1);
     store.create_view(&view, NOW).await.expect("new");
     store.create_view(&view, NOW).await.expect_err("exists");
     store
-        .reserve_dataset(&project(), "fares", None)
+        .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
     store
-        .update_group(&record.group, "other", record.revision)
+        .update_group(&record.group, &schema("other"), record.revision)
         .await
         .expect("current");
     store.remove_view(&view.id).await.expect("there");
     store
-        .remove_dataset(&project(), "fares", 1)
+        .remove_dataset(&project(), "fares", 1, NOW)
         .await
         .expect("there");
     store
@@ -512,10 +612,10 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
         .await
         .expect("new");
     store
-        .reserve_dataset(&project(), "fares", None)
+        .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1)).await.expect("reserved");
+    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
     store
         .quarantine(&[quarantined(id, 0, 7)])
         .await
@@ -534,7 +634,7 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
         Some(wanted.clone())
     );
     assert_eq!(store.groups(None).await.expect("readable"), [wanted]);
-    assert_eq!(schemas(&store, id).await, [record.schema]);
+    assert_eq!(texts(&store, &subject("a")).await, ["schema"]);
     assert_eq!(
         store.views(None).await.expect("readable"),
         [view("default", 1)]
@@ -545,7 +645,7 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
     assert_eq!(feed(&store).await, changes);
     assert_eq!(
         store
-            .reserve_dataset(&project(), "fares", None)
+            .reserve_dataset(&project(), "fares", None, LATER)
             .await
             .expect("free"),
         2

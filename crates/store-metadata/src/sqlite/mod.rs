@@ -1,29 +1,35 @@
 //! Metadata in one SQLite file: a write-ahead log, one writer, several readers.
 
-mod changes;
-mod feature_groups;
-mod feature_views;
-mod migrations;
-mod quarantine;
-mod schemas;
-mod training_datasets;
+#[expect(
+    clippy::duplicate_mod,
+    reason = "each backend compiles the shared statements for its own database"
+)]
+#[path = "../sql/mod.rs"]
+mod sql;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use async_trait::async_trait;
 use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Sqlite, Transaction};
 
-use crate::{Error, Result};
+use crate::{Change, Error, Lease, MetadataStore, Result};
 
 const READERS_MAX: u32 = 4;
 /// How long to wait for another process that writes the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const COUNT_HISTORIES: &str = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
+
+// What `sql` is compiled for.
+type Database = Sqlite;
+type Store = SqliteMetadata;
 
 /// The embedded backend.
 ///
@@ -33,11 +39,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct SqliteMetadata {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Whether somebody has the reconciler's lease. Kept here: one process has a file open at a time.
+    is_leased: Arc<AtomicBool>,
 }
 
 impl SqliteMetadata {
     /// Opens the file, makes it when it is not there, and migrates it.
     pub async fn open(path: &Path) -> Result<Self> {
+        let place = path.display().to_string();
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -45,19 +54,22 @@ impl SqliteMetadata {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
-        let writer = pool(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(|source| Error::Open {
-                path: path.to_owned(),
-                source,
-            })?;
-        if let Err(error) = migrations::run(&writer, path).await {
+        let writer = match pool(1).connect_with(options.clone()).await {
+            Ok(writer) => writer,
+            Err(source) => return Err(Error::Open { place, source }),
+        };
+        let migrated =
+            sql::history::migrate(&writer, &place, COUNT_HISTORIES, |step| step.sqlite).await;
+        if let Err(error) = migrated {
             writer.close().await;
             return Err(error);
         }
         let readers = pool(READERS_MAX).connect_lazy_with(options.pragma("query_only", "ON"));
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            is_leased: Arc::default(),
+        })
     }
 
     async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
@@ -68,11 +80,49 @@ impl SqliteMetadata {
     async fn read(&self) -> Result<PoolConnection<Sqlite>> {
         Ok(self.readers.acquire().await?)
     }
+}
 
-    async fn close_all(&self) {
+#[async_trait]
+impl MetadataStore for SqliteMetadata {
+    async fn changes(&self, after: u64, limit: usize) -> Result<Vec<Change>> {
+        sql::changes::since(&mut *self.read().await?, after, limit).await
+    }
+
+    async fn newest_change(&self) -> Result<u64> {
+        sql::changes::newest(&mut *self.read().await?).await
+    }
+
+    async fn reconciler(&self) -> Result<Option<Box<dyn Lease>>> {
+        if self.is_leased.swap(true, Ordering::SeqCst) {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(Leased(Arc::clone(&self.is_leased)))))
+    }
+
+    async fn close(&self) -> Result<()> {
         self.readers.close().await;
         // The last connection to close folds the write-ahead log into the file.
         self.writer.close().await;
+        Ok(())
+    }
+}
+
+struct Leased(Arc<AtomicBool>);
+
+#[async_trait]
+impl Lease for Leased {
+    async fn renew(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Leased {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
@@ -81,42 +131,4 @@ fn pool(connections_max: u32) -> SqlitePoolOptions {
         .max_connections(connections_max)
         .idle_timeout(None)
         .max_lifetime(None)
-}
-
-fn to_json<B: Serialize>(body: &B) -> String {
-    serde_json::to_string(body).expect("bodies have string keys and fail on nothing")
-}
-
-/// Reads a stored body and checks it through the noun's constructor.
-fn from_json<B, T>(what: &'static str, name: impl ToString, text: &str) -> Result<T>
-where
-    B: DeserializeOwned,
-    T: TryFrom<B>,
-    T::Error: ToString,
-{
-    let corrupt = |reason: String| Error::Corrupt {
-        what,
-        name: name.to_string(),
-        reason,
-    };
-    let body: B = serde_json::from_str(text).map_err(|error| corrupt(error.to_string()))?;
-    T::try_from(body).map_err(|error| corrupt(error.to_string()))
-}
-
-/// SQLite's integers are signed; nothing that counts from 0 reaches their end.
-fn integer(what: &'static str, found: u64) -> Result<i64> {
-    i64::try_from(found).map_err(|_| Error::OutOfRange { what, found })
-}
-
-/// A number read back from a column that only ever held a `T`.
-fn number<T: TryFrom<i64>>(what: &'static str, found: i64) -> Result<T> {
-    T::try_from(found).map_err(|_| Error::Corrupt {
-        what,
-        name: found.to_string(),
-        reason: "the number is out of range".to_owned(),
-    })
-}
-
-fn limit(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
 }

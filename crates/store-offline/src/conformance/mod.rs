@@ -13,8 +13,9 @@ use arrow::record_batch::RecordBatch;
 use datafusion::prelude::{col, lit};
 use twinfold_model::{AsOf, EventTime, Offset, PartitionId, Positions};
 
+pub use self::rows::collected;
 use self::rows::{
-    all_types, append, batch_of, collected, ids, positions, read, rows, schema, sorted_ids, vectors,
+    all_types, append, batch_of, ids, positions, read, rows, schema, sorted_ids, vectors,
 };
 use crate::{AppendRequest, Error, OfflineStore};
 
@@ -66,6 +67,7 @@ pub async fn an_append_already_contained_adds_nothing(
         .await
         .expect("other partition");
     let mut partly = append(0, 5..10);
+    partly.follows.advance(PartitionId(1), Offset(4));
     partly.positions.advance(PartitionId(1), Offset(9));
     for repeated in [append(0, 0..10), append(0, 3..5), partly] {
         let refused = store.append("t", repeated).await;
@@ -107,6 +109,70 @@ pub async fn a_retry_after_a_lost_answer_adds_nothing(
     assert_eq!(ids(&snapshot).await, (0..12).collect::<Vec<_>>());
 }
 
+/// A writer that was stopped while another took over its partition finds rows of its batch contained, and
+/// adds none of it; nor does one whose other partitions are still its own.
+pub async fn a_writer_that_was_replaced_adds_nothing(
+    open: impl AsyncFn() -> Arc<dyn OfflineStore>,
+) {
+    let (replaced, owner) = (open().await, open().await);
+    replaced
+        .create_table("t", schema(&[]))
+        .await
+        .expect("create");
+    replaced.append("t", append(0, 0..5)).await.expect("append");
+    owner.append("t", append(0, 5..7)).await.expect("append");
+    let mut both = append(1, 0..4);
+    both.batches.push(rows(0, 5..10));
+    both.follows.advance(PartitionId(0), Offset(5));
+    both.positions.advance(PartitionId(0), Offset(10));
+    for stale in [append(0, 5..10), both] {
+        let refused = replaced.append("t", stale).await;
+        let Err(Error::AlreadyCommitted {
+            partition: 0,
+            reached: 7,
+            follows: 5,
+            ..
+        }) = refused
+        else {
+            panic!("wanted AlreadyCommitted, found {refused:?}");
+        };
+    }
+    // What the table does not contain may come from anybody.
+    replaced.append("t", append(0, 7..9)).await.expect("append");
+    let refused = owner.append("t", append(0, 7..8)).await;
+    assert!(
+        matches!(refused, Err(Error::AlreadyCommitted { .. })),
+        "{refused:?}"
+    );
+    owner.append("t", append(1, 0..2)).await.expect("append");
+    let snapshot = open().await.snapshot("t", None).await.expect("snapshot");
+    assert_eq!(ids(&snapshot).await, [0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+/// Writers of different partitions do not refuse each other, however close they come.
+pub async fn writers_of_different_partitions_all_get_in(
+    open: impl AsyncFn() -> Arc<dyn OfflineStore>,
+) {
+    let stores = [open().await, open().await, open().await];
+    stores[0]
+        .create_table("t", schema(&[]))
+        .await
+        .expect("create");
+    for first in 0..4 {
+        let attempts = (0..)
+            .zip(&stores)
+            .map(|(partition, store)| store.append("t", append(partition, first..first + 1)));
+        for done in futures::future::join_all(attempts).await {
+            done.expect("append");
+        }
+    }
+    let expected = (0..3).map(|partition| (PartitionId(partition), Offset(4)));
+    let positions = stores[0].positions("t").await.expect("positions");
+    assert_eq!(positions, expected.collect());
+    let snapshot = stores[1].snapshot("t", None).await.expect("snapshot");
+    assert_eq!(ids(&snapshot).await.len(), 12);
+}
+
 /// Of appends of the same positions at the same time, one is taken.
 pub async fn simultaneous_appends_of_the_same_rows_add_them_once(
     open: impl AsyncFn() -> Arc<dyn OfflineStore>,
@@ -138,6 +204,7 @@ pub async fn an_append_without_rows_moves_the_positions(
     store.append("t", append(0, 0..3)).await.expect("append");
     let empty = AppendRequest {
         batches: vec![rows(0, 0..0)],
+        follows: positions(0, 3),
         positions: positions(0, 9),
         rows_upserted: 0,
         rows_deleted: 0,
@@ -530,8 +597,9 @@ pub async fn every_type_reads_back(open: impl AsyncFn() -> Arc<dyn OfflineStore>
         .create_table("t", batch.schema())
         .await
         .expect("create");
-    let request = |next| AppendRequest {
+    let request = |next: u64| AppendRequest {
         batches: vec![batch.clone()],
+        follows: positions(0, next - 3),
         positions: positions(0, next),
         rows_upserted: 3,
         rows_deleted: 0,
@@ -602,6 +670,8 @@ macro_rules! offline_store_conformance {
             an_append_adds_rows_and_positions_together,
             an_append_already_contained_adds_nothing,
             a_retry_after_a_lost_answer_adds_nothing,
+            a_writer_that_was_replaced_adds_nothing,
+            writers_of_different_partitions_all_get_in,
             simultaneous_appends_of_the_same_rows_add_them_once,
             an_append_without_rows_moves_the_positions,
             rows_of_another_schema_are_refused,

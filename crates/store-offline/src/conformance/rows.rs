@@ -57,10 +57,12 @@ pub(super) fn rows(partition: i32, offsets: Range<i64>) -> RecordBatch {
 }
 
 pub(super) fn append(partition: u32, offsets: Range<i64>) -> AppendRequest {
+    let first = u64::try_from(offsets.start).expect("an offset");
     let next = u64::try_from(offsets.end).expect("an offset");
     AppendRequest {
         rows_upserted: u64::try_from(offsets.end - offsets.start).expect("a count"),
         batches: vec![rows(i32::try_from(partition).expect("small"), offsets)],
+        follows: positions(partition, first),
         positions: positions(partition, next),
         rows_deleted: 0,
     }
@@ -83,8 +85,8 @@ pub(super) async fn batch_of(frame: DataFrame) -> RecordBatch {
     concat_batches(&schema, &batches).expect("batches of one schema")
 }
 
-/// All rows by their offset.
-pub(super) async fn collected(snapshot: &Snapshot) -> RecordBatch {
+/// All rows with all columns, by their offset.
+pub async fn collected(snapshot: &Snapshot) -> RecordBatch {
     let sorted = read(snapshot).sort_by(vec![col("_offset")]).expect("sort");
     batch_of(sorted).await
 }

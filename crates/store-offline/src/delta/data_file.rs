@@ -138,14 +138,10 @@ impl Drop for DataFiles {
     }
 }
 
-/// Deletes a file that no commit names; false when that fails, and a later vacuum finds it.
-pub(super) fn delete_orphan(path: &Path) -> bool {
-    match std::fs::remove_file(path) {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "could not delete an unused data file");
-            false
-        }
+/// Deletes a file that no commit names; when that fails, a later vacuum finds it.
+fn delete_orphan(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(path = %path.display(), %error, "could not delete an unused data file");
     }
 }
 

@@ -8,12 +8,10 @@ use deltalake_core::kernel::transaction::CommitProperties;
 use deltalake_core::operations::create::CreateBuilder;
 use tokio::sync::OnceCell;
 use twinfold_model::{Commit, Positions};
-use uuid::Uuid;
 
 use super::append::CHECKPOINT_INTERVAL_COMMITS;
-use super::folder::sync_folder;
 use super::table::{Head, Table};
-use super::{DROPPED_PREFIX, blocking, columns, commit_info, now};
+use super::{columns, commit_info, now};
 use crate::{Error, Result};
 
 /// Commits are never cleaned up, so that every one can be read; files of old ones go by vacuum. The log
@@ -38,23 +36,9 @@ impl Table {
 
     pub(super) async fn remove(&self) -> Result<()> {
         let _writing = self.writing.lock().await;
-        let mut aside = self.folder.clone();
-        aside.set_file_name(format!("{DROPPED_PREFIX}{}", Uuid::new_v4()));
-        let folder = self.folder.clone();
-        // Renamed first: a table is there as a whole or not at all.
-        let dropped = blocking(move || {
-            std::fs::rename(&folder, &aside)?;
-            if let Some(root) = folder.parent() {
-                sync_folder(root)?;
-            }
-            std::fs::remove_dir_all(&aside)
-        })
-        .await;
+        let removed = self.place.remove().await;
         self.forget_incarnation();
-        match dropped {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            dropped => Ok(dropped?),
-        }
+        removed
     }
 
     async fn create_empty(&self, schema: SchemaRef) -> Result<()> {
@@ -80,12 +64,7 @@ impl Table {
             .with_commit_properties(properties(&commit))
             .await
             .map_err(|source| self.delta_error(source))?;
-        let folder = self.folder.clone();
-        blocking(move || {
-            sync_folder(&folder)?;
-            folder.parent().map_or(Ok(()), sync_folder)
-        })
-        .await?;
+        self.place.sync().await?;
         self.set_head(Arc::new(head_of(delta, commit, schema)));
         Ok(())
     }

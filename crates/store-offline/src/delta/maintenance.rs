@@ -1,8 +1,7 @@
 //! Keeping a table's folder tidy: few large files, none that nobody needs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
@@ -13,8 +12,9 @@ use deltalake_core::protocol::DeltaOperation;
 use futures::TryStreamExt;
 use twinfold_model::EventTime;
 
-use super::append::{added, commit_data};
-use super::data_file::{DataFile, DataFiles, delete_orphan, read};
+use super::append::{COMMIT_ATTEMPTS_MAX, Outcome, added, commit_data};
+use super::data_file::{DataFile, DataFiles, read};
+use super::place::{Found, Place};
 use super::table::{Head, Pinned, Table};
 use super::{blocking, columns, now};
 use crate::{Error, Result};
@@ -24,6 +24,9 @@ const COMPACTED_FILE_BYTES: u64 = 128 << 20;
 /// Appends and the end of the process wait for a compaction, so one takes on no more than this; the next
 /// goes on from there.
 const COMPACTION_BYTES_MAX: u64 = 256 << 20;
+/// So long a file in a bucket may wait for the commit that names it, whatever the retention is: another
+/// process has uploaded it and is about to commit, or a server carries a commit out late.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(3600);
 
 impl Table {
     pub(super) async fn compact(&self) -> Result<Option<u64>> {
@@ -39,12 +42,15 @@ impl Table {
         let taken_out: Vec<Action> = taken_out
             .map(|file| Action::Remove(file.remove_action(false)))
             .collect();
-        let paths = groups.iter().map(|group| {
-            let paths = group.iter().map(|file| self.folder.join(&*file.path()));
-            paths.collect()
-        });
-        let paths: Vec<Vec<PathBuf>> = paths.collect();
-        let (folder, schema) = (self.folder.clone(), head.schema.clone());
+        let names = groups.iter().flatten().map(|file| file.path().into_owned());
+        let names: Vec<String> = names.collect();
+        let drafts = self.place.drafts()?;
+        let mut fetched = self.place.fetch(&drafts, &names).await?.into_iter();
+        let paths: Vec<Vec<PathBuf>> = groups
+            .iter()
+            .map(|group| fetched.by_ref().take(group.len()).collect())
+            .collect();
+        let (folder, schema) = (drafts.folder.clone(), head.schema.clone());
         let waiting = Arc::new(());
         let is_waited_for = Arc::downgrade(&waiting);
         let merge = move || {
@@ -57,18 +63,66 @@ impl Table {
         };
         let files = blocking(merge).await?;
         drop(waiting);
+        self.place.publish(&drafts, &files).await?;
+        let marked = self.place.mark_taken_out(&names, system_time(now())).await;
+        if let Err(error) = marked {
+            self.place.delete_orphans(&files).await;
+            return Err(error);
+        }
 
-        let mut commit = self.next_commit(&head);
-        commit.bytes = files.iter().map(|file| file.bytes).sum();
-        let mut actions = added(&files, &commit, false);
-        actions.extend(taken_out);
-        let operation = DeltaOperation::Optimize {
-            predicate: None,
-            target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
-        };
-        let data = commit_data(&commit, actions, operation, Vec::new());
-        self.commit(&head, &commit, data, &files).await?;
-        Ok(Some(commit.id))
+        let commit = self.commit_merge(head, &names, taken_out, &files).await?;
+        Ok(Some(commit))
+    }
+
+    /// Commits files in place of others. When another writer was faster, the commit is tried again behind
+    /// its own: rows that were appended meanwhile change nothing about the files that were merged.
+    async fn commit_merge(
+        &self,
+        mut head: Arc<Head>,
+        merged: &[String],
+        taken_out: Vec<Action>,
+        files: &[DataFile],
+    ) -> Result<u64> {
+        let mut attempts_left = COMMIT_ATTEMPTS_MAX;
+        loop {
+            let mut commit = self.next_commit(&head);
+            commit.bytes = files.iter().map(|file| file.bytes).sum();
+            let mut actions = added(files, &commit, false);
+            actions.extend(taken_out.iter().cloned());
+            let operation = DeltaOperation::Optimize {
+                predicate: None,
+                target_size: i64::try_from(COMPACTED_FILE_BYTES).unwrap_or(i64::MAX),
+            };
+            let data = commit_data(&commit, actions, operation, Vec::new());
+            attempts_left -= 1;
+            let newer = match self.write_commit(&head, &commit, data).await {
+                Outcome::Written => return Ok(commit.id),
+                Outcome::Unknown(error) => return Err(error),
+                Outcome::Missing(Error::Conflict { .. }) if attempts_left > 0 => {
+                    self.head_with(merged, &head.schema).await
+                }
+                Outcome::Missing(error) => Err(error),
+            };
+            head = match newer {
+                Ok(newer) => newer,
+                Err(error) => {
+                    self.place.delete_orphans(files).await;
+                    return Err(error);
+                }
+            };
+        }
+    }
+
+    /// The newest commit, if these files are still part of the table and its columns are the same.
+    async fn head_with(&self, names: &[String], schema: &SchemaRef) -> Result<Arc<Head>> {
+        let head = self.head().await?;
+        let there = file_names(self.state(&head).await?);
+        if head.schema == *schema && names.iter().all(|name| there.contains(name)) {
+            return Ok(head);
+        }
+        Err(Error::Conflict {
+            table: self.name.clone(),
+        })
     }
 
     pub(super) async fn vacuum(&self, retention_hours: u64, pinned: &[u64]) -> Result<u64> {
@@ -87,12 +141,8 @@ impl Table {
         let _writing = self.writing.lock().await;
         let head = self.head().await?;
         needed.extend(file_names(self.state(&head).await?));
-        let folder = self.folder.clone();
-        let delete = move || {
-            let is_needed = |name: &str| needed.contains(name) || pinned.contains(name);
-            delete_unneeded(&folder, is_needed, &removed, oldest_kept)
-        };
-        Ok(blocking(delete).await?)
+        let is_needed = |name: &str| needed.contains(name) || pinned.contains(name);
+        delete_unneeded(&self.place, is_needed, &removed, oldest_kept).await
     }
 
     async fn pinned_files(&self, head: &Head, wanted: &[u64]) -> Result<Arc<HashSet<String>>> {
@@ -140,7 +190,7 @@ impl Table {
     }
 }
 
-/// Writes one file for each group, and marks those that it is made of. When nobody waits for the outcome
+/// Writes one file for each group. When nobody waits for the outcome
 /// any more, it ends, and leaves nothing.
 fn merge(
     groups: &[Vec<PathBuf>],
@@ -161,9 +211,6 @@ fn merge(
             }
         }
         writer.cut()?;
-    }
-    for path in groups.iter().flatten() {
-        mark_taken_out(path, system_time(now()))?;
     }
     writer.finish()
 }
@@ -214,41 +261,42 @@ fn size(file: &LogicalFileView) -> u64 {
     u64::try_from(file.size()).unwrap_or_default()
 }
 
-/// Looks at data files only, and at none below the folder: everything else is not ours to delete.
-fn delete_unneeded(
-    folder: &Path,
+/// Deletes files that nothing needs and that nothing has needed for long enough.
+async fn delete_unneeded(
+    place: &Place,
     is_needed: impl Fn(&str) -> bool,
     removed: &HashMap<String, SystemTime>,
     oldest_kept: SystemTime,
-) -> std::io::Result<u64> {
+) -> Result<u64> {
+    let settled = system_time(now()) - UNDER_WAY_MAX;
     let mut deleted = 0;
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.ends_with(".parquet") || is_needed(&name) {
+    for found in place.data_files().await? {
+        let Found {
+            name,
+            mut since,
+            is_marked,
+        } = found;
+        if is_needed(&name) {
             continue;
         }
-        let mut unneeded_since = entry.metadata()?.modified()?;
-        if let Some(time) = removed.get(&name).filter(|time| **time > unneeded_since) {
-            unneeded_since = *time;
+        let is_new = !is_marked && !removed.contains_key(&name);
+        let oldest_kept = match is_new && place.may_write_late() {
+            true => oldest_kept.min(settled),
+            false => oldest_kept,
+        };
+        if let Some(time) = removed.get(&name).filter(|time| **time > since) {
+            since = *time;
             // Another engine took it out.
-            if let Err(error) = mark_taken_out(&entry.path(), *time) {
+            let marked = place.mark_taken_out(std::slice::from_ref(&name), *time);
+            if let Err(error) = marked.await {
                 tracing::warn!(name, %error, "a file that was taken out cannot be marked");
             }
         }
-        if unneeded_since <= oldest_kept && delete_orphan(&entry.path()) {
+        if since <= oldest_kept && place.delete_orphan(&name).await {
             deleted += 1;
         }
     }
     Ok(deleted)
-}
-
-/// Makes a file as old as its removal. It may stay for longer than the log remembers that, and the time
-/// when it was written would be too early.
-fn mark_taken_out(path: &Path, time: SystemTime) -> std::io::Result<()> {
-    let file = File::open(path)?;
-    file.set_modified(time)?;
-    file.sync_all()
 }
 
 fn system_time(time: EventTime) -> SystemTime {
@@ -260,8 +308,8 @@ fn system_time(time: EventTime) -> SystemTime {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_what_is_gone_counts_as_deleted() {
+    #[tokio::test]
+    async fn only_what_is_gone_counts_as_deleted() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["unneeded.parquet", "needed.parquet", "notes.txt"] {
             std::fs::write(folder.path().join(name), "rows").unwrap();
@@ -270,8 +318,9 @@ mod tests {
         std::fs::create_dir(folder.path().join("stays.parquet")).unwrap();
         let is_needed = |name: &str| name == "needed.parquet";
         let later = SystemTime::now() + Duration::from_secs(60);
-        let deleted = delete_unneeded(folder.path(), is_needed, &HashMap::new(), later).unwrap();
-        assert_eq!(deleted, 1);
+        let place = Place::Folder(folder.path().to_owned());
+        let deleted = delete_unneeded(&place, is_needed, &HashMap::new(), later).await;
+        assert_eq!(deleted.unwrap(), 1);
         let left = std::fs::read_dir(folder.path()).unwrap();
         let mut left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
         left.sort();

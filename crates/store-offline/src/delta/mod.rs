@@ -1,4 +1,4 @@
-//! Delta tables below a local folder: `root/<table>`, one handle for each.
+//! Delta tables below a local folder or in a bucket: `root/<table>`, one handle for each.
 
 mod append;
 mod bounds;
@@ -10,6 +10,8 @@ mod folder;
 mod history;
 mod lifecycle;
 mod maintenance;
+mod place;
+mod s3;
 mod scan;
 mod staged;
 mod table;
@@ -23,25 +25,86 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use twinfold_model::{AsOf, Commit, EventTime, Positions};
 
+use object_store::ObjectStore;
+use object_store::path::Path as Key;
+use url::Url;
+
+use self::folder::DurableFolder;
+pub(crate) use self::place::Bucket;
+use self::place::Place;
+pub use self::s3::{S3Credentials, S3Options};
 use self::table::Table;
 use crate::{AppendRequest, Error, OfflineStore, Result, Snapshot};
 
 /// A table that is being deleted has this before its name.
 const DROPPED_PREFIX: &str = ".dropped-";
 
-/// The history as Delta tables in a folder of this machine.
+/// The history as Delta tables in a folder of this machine or in a bucket.
 ///
-/// One process writes to a folder: its appends to a table wait for each other. Should another write
-/// all the same, the second of two commits fails with [`Error::Conflict`], and nothing is lost or
-/// doubled.
+/// Appends of one process to a table wait for each other. When another process writes to it too, the
+/// second of two commits is tried again behind the first, or fails; nothing is lost or doubled.
 #[derive(Debug)]
 pub struct DeltaStore {
-    root: PathBuf,
+    root: Root,
     /// Stays when a table is dropped, so that whoever still holds a handle sees the drop.
     tables: Mutex<HashMap<String, Arc<Table>>>,
 }
 
+#[derive(Debug)]
+enum Root {
+    Folder(PathBuf),
+    Bucket {
+        store: Arc<dyn ObjectStore>,
+        url: Url,
+        key: Key,
+    },
+}
+
+impl Root {
+    /// The place of a table's files, its address, and the store that both are in.
+    fn table(&self, name: &str) -> Result<(Place, Url, Arc<dyn ObjectStore>)> {
+        match self {
+            Self::Folder(root) => {
+                let folder = root.join(name);
+                let url = Url::from_directory_path(&folder).map_err(|()| {
+                    std::io::Error::other(format!("{} is not absolute", root.display()))
+                })?;
+                Ok((
+                    Place::Folder(folder),
+                    url,
+                    Arc::new(DurableFolder::default()),
+                ))
+            }
+            Self::Bucket { store, url, key } => {
+                let unsupported = |_| Error::UnsupportedUrl {
+                    found: url.to_string(),
+                };
+                let table = url.join(&format!("{name}/")).map_err(unsupported)?;
+                let bucket = Bucket {
+                    store: Arc::clone(store),
+                    prefix: key.clone().join(name),
+                };
+                Ok((Place::Bucket(bucket), table, Arc::clone(store)))
+            }
+        }
+    }
+}
+
 impl DeltaStore {
+    /// Tables in a bucket. Nothing is asked of it yet.
+    pub fn in_bucket(options: &S3Options) -> Result<Self> {
+        let root = Root::Bucket {
+            store: options.connect()?,
+            url: options.root()?,
+            key: options.key(),
+        };
+        Ok(Self {
+            root,
+            tables: Mutex::default(),
+        })
+    }
+
+    /// Tables in a folder, which is made when it is not there.
     pub async fn open(root: &Path) -> Result<Self> {
         let root = root.to_owned();
         let root = blocking(move || {
@@ -51,7 +114,7 @@ impl DeltaStore {
         })
         .await?;
         Ok(Self {
-            root,
+            root: Root::Folder(root),
             tables: Mutex::default(),
         })
     }

@@ -1,7 +1,6 @@
 //! One Delta table: its newest commit in memory, one writer at a time.
 
 use std::collections::{BTreeSet, HashSet};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
@@ -10,17 +9,17 @@ use deltalake_core::logstore::LogStoreRef;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
 use tokio::sync::OnceCell;
 use twinfold_model::{Commit, EventTime, Positions};
-use url::Url;
 
+use super::Root;
 use super::columns;
 use super::commit_info::{self, Logged};
-use super::folder::DurableFolder;
+use super::place::Place;
 use crate::{Error, Result};
 
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) name: String,
-    pub(super) folder: PathBuf,
+    pub(super) place: Place,
     pub(super) log: LogStoreRef,
     /// Held by whoever makes a commit or deletes files.
     pub(super) writing: tokio::sync::Mutex<()>,
@@ -57,23 +56,17 @@ pub(super) struct Head {
 }
 
 impl Table {
-    pub(super) fn new(root: &Path, name: &str) -> Result<Self> {
-        let folder = root.join(name);
-        let url = Url::from_directory_path(&folder)
-            .map_err(|()| std::io::Error::other(format!("{} is not absolute", root.display())))?;
+    pub(super) fn new(root: &Root, name: &str) -> Result<Self> {
+        let (place, url, store) = root.table(name)?;
         let log = DeltaTableBuilder::from_url(url.clone())
-            .and_then(|builder| {
-                builder
-                    .with_storage_backend(Arc::new(DurableFolder::default()), url)
-                    .build_storage()
-            })
+            .and_then(|builder| builder.with_storage_backend(store, url).build_storage())
             .map_err(|source| Error::Delta {
                 table: name.to_owned(),
                 source,
             })?;
         Ok(Self {
             name: name.to_owned(),
-            folder,
+            place,
             log,
             writing: tokio::sync::Mutex::default(),
             slot: Mutex::default(),
@@ -193,7 +186,7 @@ impl Table {
 
     pub(super) async fn has_commit(&self, commit: u64) -> Result<bool> {
         let file = format!("_delta_log/{commit:020}.json");
-        Ok(tokio::fs::try_exists(self.folder.join(file)).await?)
+        self.place.has(&file).await
     }
 
     pub(super) fn schema_of(&self, delta: &DeltaTable) -> Result<SchemaRef> {

@@ -135,3 +135,49 @@ pub async fn a_member_that_leaves_hands_over(harness: &dyn Harness, topic: &str)
     assert_eq!((rest[&P0].len(), rest[&P1].len()), (1, 2));
     store.close().await
 }
+
+/// What a member is told was stored is stored, whatever changes hands meanwhile.
+pub async fn progress_told_during_a_rebalance_is_kept_or_refused(
+    harness: &dyn Harness,
+    topic: &str,
+) -> Result<()> {
+    const ROWS: usize = 1_000;
+    let store = open_with(harness, topic, 2).await?;
+    store
+        .append(
+            topic,
+            vec![append_of(P0, "a", ROWS), append_of(P1, "b", ROWS)],
+        )
+        .await?;
+    let mut first = read_from_start(&*store, topic).await?;
+    take(&mut *first, 2 * ROWS, 1 << 20).await?;
+    let mut second = store.subscribe(topic, "reader").await?;
+    let short = FetchLimits {
+        bytes_max: 1,
+        wait_max: Duration::from_millis(5),
+    };
+    let (mut lost, mut gained) = (Vec::new(), Vec::new());
+    let mut stored = Offset::ZERO;
+    for next in (1..=ROWS as u64).map(Offset) {
+        if let Event::Revoked(gone) = first.next(short).await? {
+            lost = gone;
+        }
+        if let Event::Assigned(new) = second.next(short).await? {
+            gained.extend(new);
+        }
+        if first
+            .commit(&Positions::from_iter([(P0, next), (P1, next)]))
+            .await?
+        {
+            stored = next;
+        }
+        if !gained.is_empty() && stored == next {
+            break;
+        }
+    }
+    assert_eq!((lost.len(), &lost), (1, &gained));
+    let kept = if lost.contains(&P0) { P1 } else { P0 };
+    let progress = store.progress(topic, "reader").await?;
+    assert_eq!(progress.get(kept), Some(stored));
+    store.close().await
+}

@@ -240,7 +240,7 @@ impl BlockHeader {
             partition,
             first,
             appended_at: self.place.appended_at,
-            headers,
+            headers: Ok(headers),
             records,
         })
     }
@@ -322,7 +322,7 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(batch.records, wanted);
-            prop_assert_eq!(batch.headers, headers());
+            prop_assert_eq!(batch.headers, Ok(headers()));
             prop_assert_eq!(batch.first, from);
             prop_assert_eq!(batch.appended_at, PLACE.appended_at);
         }

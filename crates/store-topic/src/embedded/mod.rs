@@ -29,6 +29,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use async_trait::async_trait;
 use twinfold_model::{EventTime, Positions};
 
+use crate::blocking::{blocking, blocking_task, finished};
+use crate::names::{check_topic_name, is_valid_name};
 use crate::{Append, Appended, Bounds, Error, Result, Subscription, TopicConfig, TopicStore};
 use buffers::Buffers;
 use disk::{Disk, io_error};
@@ -37,7 +39,6 @@ use topic::Topic;
 
 const FORMAT_KIND: &str = "topics";
 const TOPICS_FOLDER: &str = "topics";
-const NAME_CHARS_MAX: usize = 200;
 const PARTITIONS_MAX: u32 = 1024;
 const SEGMENT_BYTES_MAX_DEFAULT: u64 = 256 * 1024 * 1024;
 
@@ -198,11 +199,7 @@ impl State {
     }
 
     fn create(&self, name: &str, config: &TopicConfig) -> Result<()> {
-        if !is_valid_name(name) {
-            return Err(Error::InvalidTopicName {
-                found: name.to_owned(),
-            });
-        }
+        check_topic_name(name)?;
         if !(1..=PARTITIONS_MAX).contains(&config.partitions) {
             return Err(Error::InvalidPartitions {
                 topic: name.to_owned(),
@@ -317,44 +314,10 @@ impl TopicStore for EmbeddedTopics {
     }
 }
 
-/// The name becomes a file name; what begins with a dot is ours.
-fn is_valid_name(name: &str) -> bool {
-    let is_valid = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-    (1..=NAME_CHARS_MAX).contains(&name.len())
-        && !name.starts_with('.')
-        && name.bytes().all(is_valid)
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()
         .expect("nothing panics while it holds this lock")
-}
-
-/// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    finished(blocking_task(work).await)
-}
-
-type Finished<T> = Result<Result<T>, tokio::task::JoinError>;
-
-fn blocking_task<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> tokio::task::JoinHandle<Result<T>> {
-    tokio::task::spawn_blocking(work)
-}
-
-fn finished<T>(result: Finished<T>) -> Result<T> {
-    match result {
-        Ok(result) => result,
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The runtime is shutting down.
-            Err(_) => Err(Error::Closed),
-        },
-    }
 }
 
 fn now() -> EventTime {

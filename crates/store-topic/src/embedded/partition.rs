@@ -163,6 +163,7 @@ impl Partition {
             appended: Appended {
                 partition: self.id,
                 first: end.offset,
+                next: end.offset.plus(count),
                 count,
             },
             is_segment_sealed: is_full,

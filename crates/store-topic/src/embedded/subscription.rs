@@ -5,12 +5,11 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinfold_model::{Offset, PartitionId, Positions};
 
-use super::blocking;
 use super::group::MemberId;
 use super::partition::Partition;
 use super::reader::Cursor;
 use super::topic::Topic;
-use crate::{Error, Event, FetchLimits, RecordBatch, Result, Subscription};
+use crate::{Error, Event, FetchLimits, RecordBatch, Result, Subscription, blocking};
 
 pub(super) struct EmbeddedSubscription {
     topic: Arc<Topic>,
@@ -200,10 +199,17 @@ impl Subscription for EmbeddedSubscription {
         }
     }
 
-    async fn commit(&mut self, positions: &Positions) -> Result<()> {
+    fn ends(&self) -> Positions {
+        let assigned = self.assigned.keys();
+        let end = |id: &PartitionId| Some((*id, self.topic.partition(*id).ok()?.bounds().next));
+        assigned.filter_map(end).collect()
+    }
+
+    async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         let topic = Arc::clone(&self.topic);
         let (consumer, positions) = (self.consumer.clone(), positions.clone());
-        blocking(move || topic.commit(&consumer, &positions)).await
+        blocking(move || topic.commit(&consumer, &positions)).await?;
+        Ok(true)
     }
 }
 

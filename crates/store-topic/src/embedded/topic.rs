@@ -23,7 +23,8 @@ use super::group::{Group, MemberId};
 use super::partition::Partition;
 use super::recovery::{self, Witness};
 use super::retention::Retention;
-use super::{RootLock, Settings, SyncPolicy, is_valid_name, lock};
+use super::{RootLock, Settings, SyncPolicy, lock};
+use crate::names::{check_consumer_name, is_valid_name};
 use crate::{Append, Appended, Error, Result, TopicConfig};
 
 const CONFIG_FILE: &str = "topic";
@@ -145,9 +146,11 @@ impl Topic {
         for append in appends {
             let partition = self.partition(append.partition)?;
             if append.records.is_empty() {
+                let next = partition.bounds().next;
                 appended.push(Appended {
                     partition: append.partition,
-                    first: partition.bounds().next,
+                    first: next,
+                    next,
                     count: 0,
                 });
                 continue;
@@ -223,7 +226,7 @@ impl Topic {
     }
 
     pub(super) fn progress(&self, consumer: &str) -> Result<Positions> {
-        check_consumer(consumer)?;
+        check_consumer_name(consumer)?;
         let progress = lock(&self.progress);
         Ok(progress.get(consumer).cloned().unwrap_or_default())
     }
@@ -264,7 +267,7 @@ impl Topic {
     }
 
     pub(super) fn join(&self, consumer: &str) -> Result<(MemberId, watch::Receiver<u64>)> {
-        check_consumer(consumer)?;
+        check_consumer_name(consumer)?;
         let mut groups = lock(&self.groups);
         groups.members_ever += 1;
         let member = groups.members_ever;
@@ -321,14 +324,6 @@ impl Topic {
         self.note_change();
         first_error
     }
-}
-
-fn check_consumer(consumer: &str) -> Result<()> {
-    is_valid_name(consumer)
-        .then_some(())
-        .ok_or_else(|| Error::InvalidConsumerName {
-            found: consumer.to_owned(),
-        })
 }
 
 fn partition_folder(topic: &Path, partition: u32) -> PathBuf {

@@ -6,6 +6,7 @@
 
 mod csv;
 mod digest;
+mod place;
 mod read;
 mod split;
 mod write;
@@ -16,8 +17,9 @@ use std::path::PathBuf;
 use twinfold_model::{DatasetFormat, FeatureType};
 
 pub use digest::{DatasetDigest, SplitDigest, digest_rows};
+pub use place::DatasetPlace;
 pub use read::{digest_files, read_dataset, verify};
-pub use write::{sweep_unfinished, write_dataset};
+pub use write::write_dataset;
 
 /// The name of the split that holds everything when none is asked for.
 pub const WHOLE_SPLIT: &str = "all";

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use futures::StreamExt;
+use futures::Stream;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use tempfile::TempDir;
 use tokio::sync::mpsc;
 use twinfold_model::{DatasetFormat, FeatureType, TrainingDataset};
 use twinfold_wire::record::arrow_type_of;
 
 use super::csv::CsvReader;
-use super::digest::{ContentDigest, DatasetDigest};
-use super::split::Splitter;
-use super::{QUEUE_BATCHES_MAX, extension};
+use super::digest::DatasetDigest;
+use super::{DatasetPlace, QUEUE_BATCHES_MAX, extension};
 use crate::execute::Rows;
 use crate::{Error, Result};
 
@@ -27,44 +27,46 @@ pub fn read_dataset(
 ) -> Result<Rows> {
     let files = files_of(folder, format, split)?;
     let schema = schema_of(features);
+    let batches = read_files(files, format, Arc::clone(&schema), None);
+    Ok(Rows::new(schema, batches))
+}
+
+/// The rows of some files, read on a thread of its own. `spool` is what the files lie in, when they go
+/// with their reader.
+pub(super) fn read_files(
+    files: Vec<PathBuf>,
+    format: DatasetFormat,
+    schema: SchemaRef,
+    spool: Option<TempDir>,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + use<> {
     let (sender, receiver) = mpsc::channel(QUEUE_BATCHES_MAX);
-    let wanted = Arc::clone(&schema);
     tokio::task::spawn_blocking(move || {
         for file in files {
             let emit = |batch| sender.blocking_send(Ok(batch)).is_ok();
-            match read_file(&file, format, &wanted, emit) {
+            match read_file(&file, format, &schema, emit) {
                 Ok(true) => {}
                 // The reader has gone.
-                Ok(false) => return,
+                Ok(false) => break,
                 Err(error) => {
                     if sender.blocking_send(Err(error)).is_err() {
                         tracing::debug!("a reader left before it saw that a file is broken");
                     }
-                    return;
+                    break;
                 }
             }
         }
+        drop(spool);
     });
-    let batches = futures::stream::unfold(receiver, |mut receiver| async {
+    futures::stream::unfold(receiver, |mut receiver| async {
         let batch = receiver.recv().await?;
         Some((batch, receiver))
-    });
-    Ok(Rows::new(schema, batches))
+    })
 }
 
 /// The digest of the files as they are now.
 pub async fn digest_files(folder: &Path, dataset: &TrainingDataset) -> Result<DatasetDigest> {
-    let spec = &dataset.spec;
-    let mut splits = Vec::new();
-    for name in Splitter::new(&spec.splits, spec.seed).names() {
-        let mut rows = read_dataset(folder, spec.format, name, &dataset.features)?;
-        let mut content = ContentDigest::new(rows.schema())?;
-        while let Some(batch) = rows.next().await {
-            content.update(&batch?)?;
-        }
-        splits.push(content.finish(name));
-    }
-    Ok(DatasetDigest { splits })
+    let place = DatasetPlace::Folder(folder.to_owned());
+    place.digest(dataset).await
 }
 
 /// Checks that the files still hold what was written; [`Error::DigestMismatch`] otherwise.
@@ -82,7 +84,7 @@ pub async fn verify(folder: &Path, dataset: &TrainingDataset) -> Result<()> {
     })
 }
 
-fn schema_of(features: &[(String, FeatureType)]) -> SchemaRef {
+pub(super) fn schema_of(features: &[(String, FeatureType)]) -> SchemaRef {
     let field =
         |(name, r#type): &(String, FeatureType)| Field::new(name, arrow_type_of(r#type), true);
     Arc::new(Schema::new(features.iter().map(field).collect::<Vec<_>>()))

@@ -14,7 +14,7 @@ use twinfold_model::{DatasetFormat, DatasetSpec};
 
 use super::digest::{ContentDigest, DatasetDigest, SplitDigest, features_of};
 use super::split::Splitter;
-use super::{QUEUE_BATCHES_MAX, Written, csv, extension};
+use super::{DatasetPlace, QUEUE_BATCHES_MAX, Written, csv, extension};
 use crate::execute::Rows;
 use crate::{Error, Result};
 
@@ -27,20 +27,13 @@ const UNFINISHED_SUFFIX: &str = ".unfinished";
 
 /// Writes `rows` below `folder`, which must not exist; it appears at once when all is written. A failure
 /// leaves nothing, nor does a caller that waits no longer; a crash leaves files beside it until
-/// [`sweep_unfinished`].
+/// [`DatasetPlace::remove`](super::DatasetPlace::remove).
 pub async fn write_dataset(rows: Rows, spec: &DatasetSpec, folder: &Path) -> Result<Written> {
     spec.validate()?;
     if spec.format == DatasetFormat::Csv {
         csv::check(rows.schema())?;
     }
-    if tokio::fs::try_exists(folder)
-        .await
-        .map_err(Error::io(folder))?
-    {
-        return Err(Error::DatasetExists {
-            path: folder.to_owned(),
-        });
-    }
+    DatasetPlace::Folder(folder.to_owned()).check_free().await?;
     let mut draft = Draft {
         path: unfinished_folder(folder)?,
         is_kept: false,
@@ -78,38 +71,12 @@ impl Drop for Draft {
     }
 }
 
-/// Removes what datasets below `folder` left that were never finished. None may be under way.
-pub async fn sweep_unfinished(folder: &Path) -> Result<()> {
-    let folder = folder.to_owned();
-    tokio::task::spawn_blocking(move || {
-        let entries = match fs::read_dir(&folder) {
-            // Nothing was ever written.
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(Error::io(&folder))?,
-        };
-        for entry in entries {
-            let path = entry.map_err(Error::io(&folder))?.path();
-            if is_unfinished(&path) {
-                fs::remove_dir_all(&path).map_err(Error::io(&path))?;
-                tracing::info!(folder = %path.display(), "unfinished dataset removed");
-            }
-        }
-        Ok(())
-    })
-    .await?
-}
-
 /// Beside the folder wanted, so that a rename finishes it.
-fn unfinished_folder(folder: &Path) -> Result<PathBuf> {
+pub(super) fn unfinished_folder(folder: &Path) -> Result<PathBuf> {
     let name = folder.file_name().ok_or_else(|| Error::InvalidSource {
         reason: format!("{} cannot be the folder of a dataset", folder.display()),
     })?;
     Ok(folder.with_file_name(format!(".{}{UNFINISHED_SUFFIX}", name.to_string_lossy())))
-}
-
-fn is_unfinished(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(UNFINISHED_SUFFIX) && path.is_dir()
 }
 
 /// A writer into a fresh folder.

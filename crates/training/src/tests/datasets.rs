@@ -17,7 +17,7 @@ use twinfold_wire::record::arrow_type_of;
 
 use super::fixtures::*;
 use crate::{
-    Error, Rows, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset, sweep_unfinished,
+    DatasetPlace, Error, Rows, WHOLE_SPLIT, Written, digest_files, digest_rows, read_dataset,
     verify, write_dataset,
 };
 
@@ -352,25 +352,27 @@ async fn a_failed_query_and_a_taken_folder_leave_nothing_behind() {
 }
 
 #[tokio::test]
-async fn what_was_never_finished_is_swept_and_nothing_else() {
+async fn a_dataset_is_removed_finished_or_not_and_nothing_else_is() {
     let parent = tempfile::tempdir().expect("folder");
     let datasets = parent.path().join("datasets");
-    sweep_unfinished(&datasets).await.expect("there is none");
+    let place = |name| DatasetPlace::Folder(datasets.join(name));
+    place("churn_1").remove().await.expect("there is none");
     let spec = spec(DatasetFormat::Parquet, &[]);
     let good = batch(&[vec![Value::BigInt(1)]], &[FeatureType::BigInt]);
-    let finished = datasets.join("churn_1");
-    let written = write_dataset(rows_of(&good, 1), &spec, &finished)
-        .await
-        .expect("written");
-    fs::create_dir(datasets.join(".another")).expect("not ours");
+    for name in ["churn_1", "churn_3"] {
+        place(name).check_free().await.expect("free");
+        let written = place(name).write(rows_of(&good, 1), &spec).await;
+        written.expect("written");
+    }
+    let taken = place("churn_3").check_free().await;
+    assert!(matches!(taken, Err(Error::DatasetExists { .. })));
     let left = datasets.join(".churn_2.unfinished").join("all");
     fs::create_dir_all(&left).expect("left by a crash");
     fs::write(left.join("part-00000.parquet"), "torn").expect("left by a crash");
-    sweep_unfinished(&datasets).await.expect("swept");
-    assert_eq!(names(&datasets), [".another", "churn_1"]);
-    verify(&finished, &dataset(&spec, &written))
-        .await
-        .expect("untouched");
+    for name in ["churn_2", "churn_3"] {
+        place(name).remove().await.expect("removed");
+    }
+    assert_eq!(names(&datasets), ["churn_1"]);
 }
 
 fn names(folder: &Path) -> Vec<std::ffi::OsString> {

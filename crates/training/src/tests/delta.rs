@@ -47,13 +47,15 @@ fn user(name: &str, at: i64, offset: i64, balance: f64) -> Record {
 }
 
 async fn append(store: &dyn OfflineStore, group: &FeatureGroup, records: &[Record]) {
-    let last = records.iter().map(|record| record.offset).max();
+    let offsets = || records.iter().map(|record| record.offset.cast_unsigned());
+    let first = offsets().min().expect("records");
     let mut positions = Positions::new();
-    let next = Offset(last.expect("records").cast_unsigned() + 1);
+    let next = Offset(offsets().max().expect("records") + 1);
     positions.advance(PartitionId(0), next);
     let deleted = records.iter().filter(|record| record.deleted).count() as u64;
     let request = AppendRequest {
         batches: vec![history_batch(group, records)],
+        follows: Positions::from_iter([(PartitionId(0), Offset(first))]),
         positions,
         rows_upserted: records.len() as u64 - deleted,
         rows_deleted: deleted,

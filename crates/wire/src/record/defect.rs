@@ -13,7 +13,7 @@ pub enum Defect {
         found: u8,
         wanted: u8,
     },
-    #[error("schema {id} is not known")]
+    #[error("schema {id} is not registered for the feature group")]
     UnknownSchema { id: u32 },
     #[error("schema {id} does not fit the feature group: {reason}")]
     IncompatibleSchema { id: u32, reason: String },
@@ -31,6 +31,8 @@ pub enum Defect {
     NestedTooDeep { levels_max: usize },
     #[error("a key feature is null")]
     NullKey,
+    #[error("a key of {bytes} bytes, wanted at most {bytes_max}")]
+    KeyTooLong { bytes: usize, bytes_max: usize },
     #[error("null where a value is required")]
     NullValue,
     #[error("null embeddings stand for more than {floats_max} floats")]
@@ -78,6 +80,7 @@ impl Defect {
             Self::InvalidBoolean { .. } => "invalid_boolean",
             Self::NestedTooDeep { .. } => "nested_too_deep",
             Self::NullKey => "null_key",
+            Self::KeyTooLong { .. } => "key_too_long",
             Self::NullValue => "null_value",
             Self::TooManyNulls { .. } => "too_many_nulls",
             Self::EmbeddingLength { .. } => "embedding_length",

@@ -92,13 +92,12 @@ impl Headers {
         })
     }
 
-    /// The form for logs whose records have named headers.
+    /// The form for logs whose records have named headers. What is meant anyhow is not said.
     pub fn to_pairs(&self) -> Vec<(&'static str, Vec<u8>)> {
-        let operation = match self.operation {
-            Operation::Upsert => "upsert",
-            Operation::Delete => "delete",
-        };
-        let mut pairs = vec![(OPERATION_NAME, operation.as_bytes().to_vec())];
+        let mut pairs = Vec::new();
+        if self.operation == Operation::Delete {
+            pairs.push((OPERATION_NAME, b"delete".to_vec()));
+        }
         if let Some(id) = &self.ingestion_id {
             pairs.push((INGESTION_ID_NAME, id.to_vec()));
         }

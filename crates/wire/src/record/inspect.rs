@@ -5,7 +5,7 @@ use super::plan::{RecordPlan, Step};
 use super::sink::{Ignore, Sink};
 use super::{Cursor, Defect};
 use crate::Result;
-use crate::row::{KeySink, begin_key};
+use crate::row::{KEY_BYTES_MAX, KeySink, begin_key};
 
 /// Validates records of one writer and derives their entity key and event time, in one forward walk
 /// that allocates nothing.
@@ -88,6 +88,14 @@ impl Inspector {
                 key.truncate(start);
                 return Err(*fault);
             }
+        }
+        let bytes = key.len() - start;
+        if bytes > KEY_BYTES_MAX {
+            key.truncate(start);
+            return Err(Defect::KeyTooLong {
+                bytes,
+                bytes_max: KEY_BYTES_MAX,
+            });
         }
         Ok(event_time.0)
     }

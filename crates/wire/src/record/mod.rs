@@ -17,6 +17,7 @@ mod headers;
 mod inspect;
 pub(crate) mod plan;
 pub(crate) mod sink;
+mod subject;
 pub(crate) mod walk;
 pub(crate) mod writer_schema;
 
@@ -29,5 +30,6 @@ pub use encode::{EncodedRows, Encoder};
 pub use frame::{FRAME_BYTES, frame, parse_frame};
 pub use headers::Headers;
 pub use inspect::Inspector;
+pub use subject::{key_subject, topic_of_value_subject, value_subject};
 
 pub(crate) use cursor::Cursor;

@@ -6,12 +6,18 @@
 
 mod commit;
 mod dataset;
+mod error;
 mod feature_group;
 mod feature_view;
 mod filter;
+mod platform;
 mod quarantine;
 mod query;
+mod reading;
+mod receipt;
+mod registry;
 mod scalar;
+mod serving;
 mod value;
 
 pub use commit::CommitBody;
@@ -19,12 +25,24 @@ pub use dataset::{
     ColumnBody, DatasetSourceBody, DatasetSpecBody, DatasetSplitBody, FormatBody, PinnedTableBody,
     TrainingDatasetBody,
 };
+pub use error::{ErrorBody, ErrorDetailsBody, InvalidBody};
 pub use feature_group::{FeatureBody, FeatureGroupBody, FeatureGroupIdBody, StateBody};
 pub use feature_view::{FeatureViewBody, FeatureViewIdBody};
 pub use filter::{CompareOpBody, FILTER_DEPTH_MAX, FilterBody, filter_depth};
+pub use platform::{GroupDefinitionBody, LimitsBody, PlatformBody};
 pub use quarantine::{PositionBody, QuarantinedRecordBody};
 pub use query::{AsOfBody, JoinBody, JoinKindBody, JoinPairBody, QueryBody, SelectionBody};
+pub use reading::{DatasetCheckBody, ReadBody};
+pub use receipt::{PositionsBody, ProgressBody, ReceiptBody, WaitBody};
+pub use registry::{
+    GroupRecordBody, NewestChangeBody, PageBody, PinnedCommitsBody, ProjectBody, ReservationBody,
+    ReserveDatasetBody, ResolvedDatasetBody, SchemaBody,
+};
 pub use scalar::{Decimal, Exact, Hex};
+pub use serving::{
+    FeatureVectorBody, GroupPresenceBody, PresenceBody, ServingSourceBody, VectorReaderBody,
+    VectorsBody,
+};
 pub use value::ValueBody;
 
 #[cfg(test)]

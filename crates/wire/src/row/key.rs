@@ -15,6 +15,8 @@ use crate::{Error, Result};
 
 /// The first byte of every key.
 pub const KEY_VERSION: u8 = 1;
+/// Of a canonical key: stores that speak CQL write its length with 16 bits.
+pub const KEY_BYTES_MAX: usize = 65_535;
 
 pub(crate) fn begin_key(out: &mut Vec<u8>) {
     out.push(KEY_VERSION);

@@ -5,7 +5,7 @@ mod partition;
 mod projection;
 mod value;
 
-pub use key::{KEY_VERSION, KeyEncoder, Keys, decode_key};
+pub use key::{KEY_BYTES_MAX, KEY_VERSION, KeyEncoder, Keys, decode_key};
 pub use partition::partition;
 pub use projection::Projection;
 pub use value::{VALUE_HEADER_BYTES, ValueView, encode_value};

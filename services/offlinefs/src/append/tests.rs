@@ -40,7 +40,7 @@ const UNUSED: &str = "a sink appends, nothing else";
 impl OfflineStore for Store {
     async fn append(
         &self,
-        _: &str,
+        table: &str,
         request: AppendRequest,
     ) -> twinfold_store_offline::Result<Commit> {
         let id = self.appends().len();
@@ -54,6 +54,17 @@ impl OfflineStore for Store {
             return Err(StoreError::Io(std::io::Error::other("disk full")));
         }
         for (partition, next) in request.positions.iter() {
+            let reached = self.contained().get(partition).unwrap_or(Offset::ZERO);
+            let follows = request.follows.get(partition).unwrap_or(Offset::ZERO);
+            if reached > follows {
+                return Err(StoreError::AlreadyCommitted {
+                    table: table.to_owned(),
+                    partition: partition.0,
+                    reached: reached.0,
+                    follows: follows.0,
+                    found: next.0,
+                });
+            }
             assert!(
                 self.contained().get(partition) < Some(next),
                 "moves nothing"
@@ -102,7 +113,11 @@ struct Registry(Arc<WriterSchema>);
 
 #[async_trait]
 impl Definitions for Registry {
-    async fn schema(&self, id: SchemaId) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
+    async fn schema(
+        &self,
+        id: SchemaId,
+        _: &str,
+    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
         Ok((id == self.0.id).then(|| Arc::clone(&self.0)))
     }
 
@@ -161,7 +176,6 @@ async fn sink(store: &Arc<Store>) -> (Box<dyn Sink>, Batch) {
     };
     let schema = WriterSchema {
         id: OLD,
-        group: old.id().clone(),
         avro_json: avro_schema(&old),
     };
     let registry = Arc::new(Registry(Arc::new(schema)));
@@ -200,6 +214,29 @@ async fn a_batch_that_grows_when_decoded_makes_several_commits() {
     let commits = store.appends().len();
     sink.write(&batch).await.expect("written before");
     assert_eq!(store.appends().len(), commits, "nothing is doubled");
+}
+
+#[tokio::test]
+async fn a_writer_that_was_replaced_learns_what_is_in_and_adds_the_rest() {
+    let store = Arc::new(Store::default());
+    let (mut replaced, batch) = sink(&store).await;
+    let (mut owner, _) = sink(&store).await;
+    let half = Batch {
+        rows: batch.rows[..200].to_vec(),
+        positions: Positions::from_iter([
+            (PartitionId(0), Offset(100)),
+            (PartitionId(1), Offset(100)),
+        ]),
+        ..Batch::default()
+    };
+    owner.write(&half).await.expect("written");
+    let refused = replaced.write(&batch).await.expect_err("contained in part");
+    assert!(refused.retry, "{refused}");
+    replaced.write(&batch).await.expect("written");
+    let appends = store.appends();
+    let rows: u64 = appends.iter().map(|append| append.rows_upserted).sum();
+    assert_eq!(rows, ROWS);
+    assert_eq!(store.contained(), batch.positions);
 }
 
 #[tokio::test]

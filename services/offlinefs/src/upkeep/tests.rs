@@ -24,7 +24,11 @@ impl Definitions for Unused {
     async fn groups(&self) -> twinfold_client::Result<Vec<Arc<GroupDefinition>>> {
         unreachable!()
     }
-    async fn schema(&self, _: SchemaId) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
+    async fn schema(
+        &self,
+        _: SchemaId,
+        _: &str,
+    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
         unreachable!()
     }
     fn changes(&self) -> watch::Receiver<u64> {
@@ -59,6 +63,7 @@ async fn append(store: &dyn OfflineStore, next: u64) {
     let rows = Arc::new(Int64Array::from(vec![7]));
     let request = AppendRequest {
         batches: vec![RecordBatch::try_new(schema(), vec![rows]).expect("fits")],
+        follows: Positions::from_iter([(PartitionId(0), Offset(next - 1))]),
         positions: Positions::from_iter([(PartitionId(0), Offset(next))]),
         rows_upserted: 1,
         rows_deleted: 0,
@@ -101,6 +106,7 @@ async fn commits_that_leave_nothing_to_merge_are_not_looked_at_again() {
     for next in 1..=3 {
         let empty = AppendRequest {
             batches: Vec::new(),
+            follows: Positions::from_iter([(PartitionId(0), Offset(next - 1))]),
             positions: Positions::from_iter([(PartitionId(0), Offset(next))]),
             rows_upserted: 0,
             rows_deleted: 0,

@@ -222,7 +222,11 @@ async fn who_asks_for_what_is_not_there_hears_what_is() {
         "training dataset `default.heat_1` does not exist; project `default` has none"
     );
     assert_eq!(
-        text(registry.schema(SchemaId(99)).await),
+        text(
+            registry
+                .writer_schema(SchemaId(99), "default.weather_1")
+                .await
+        ),
         "schema `99` does not exist"
     );
     let newest = registry
@@ -380,11 +384,8 @@ async fn a_dataset_is_resolved_to_the_query_it_runs() {
     assert_eq!(reserve().await.expect("free"), 1, "nothing was made of it");
 }
 
-#[tokio::test]
-async fn quarantined_records_are_listed_until_replayed() {
-    let place = Place::new().await;
-    let registry = with_group(&place).await;
-    let record = |offset| QuarantinedRecord {
+pub fn quarantined(offset: u64) -> QuarantinedRecord {
+    QuarantinedRecord {
         group: id(),
         position: Position {
             partition: PartitionId(0),
@@ -397,18 +398,24 @@ async fn quarantined_records_are_listed_until_replayed() {
         reason: "the body ends early".to_owned(),
         quarantined_at: EventTime::from_micros(1),
         replayed_at: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn quarantined_records_are_listed_until_replayed() {
+    let place = Place::new().await;
+    let registry = with_group(&place).await;
     registry
-        .quarantine(&[record(1), record(2)])
+        .quarantine(&[quarantined(1), quarantined(2)])
         .await
         .expect("group exists");
     assert_eq!(registry.quarantine_count(&id()).await.expect("reads"), 2);
     registry
-        .mark_replayed(&id(), &[record(1).position])
+        .mark_replayed(&id(), &[quarantined(1).position])
         .await
         .expect("group exists");
     let open = registry.quarantined(&id(), None, 10).await.expect("reads");
-    assert_eq!(open, [record(2)]);
+    assert_eq!(open, [quarantined(2)]);
     let mut unknown = id();
     unknown.version = 9;
     let refused = registry.quarantined(&unknown, None, 10).await;

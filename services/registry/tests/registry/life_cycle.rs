@@ -211,7 +211,10 @@ async fn added_features_reach_the_history_before_the_group_is_active_again() {
     assert_eq!(schemas.len(), 2);
     assert!(schemas[1].avro_json.contains("humidity"));
     assert_eq!(
-        registry.schema(after.schema).await.expect("exists"),
+        registry
+            .registered_schema(after.schema)
+            .await
+            .expect("exists"),
         schemas[1]
     );
 }
@@ -311,4 +314,36 @@ async fn a_group_that_keeps_failing_does_not_hold_up_others() {
         .wait_active(other.id(), DEADLINE)
         .await
         .expect("active");
+}
+
+#[tokio::test]
+async fn of_two_registries_one_works_and_both_hear_of_it() {
+    let place = Place::new().await;
+    let (one, two) = (place.registry().await, place.registry().await);
+    let id = weather_group().id().clone();
+    let (stop_one, stop_two) = (CancellationToken::new(), CancellationToken::new());
+    create(&one).await;
+    place.world.breaks("create online", Fault::Hangs);
+    let story = async {
+        eventually(DEADLINE, || async {
+            place.world.calls().contains(&"create online")
+        })
+        .await;
+        let pass = two.reconcile_once().await.expect("reads");
+        assert_eq!((pass.waiting, pass.finished), (1, 0));
+        assert!(place.world.calls().is_empty(), "one is at it");
+        place.world.heals();
+        let changes = async {
+            two.wait_active(&id, DEADLINE).await.expect("hears of it");
+            two.delete_feature_group(&id, Deletion::RefuseIfUsed)
+                .await
+                .expect("unused");
+            one.wait_removed(&id, DEADLINE).await.expect("hears of it");
+            stop_one.cancel();
+            stop_two.cancel();
+        };
+        tokio::join!(two.run(stop_two.clone()), changes);
+    };
+    tokio::join!(one.run(stop_one.clone()), story);
+    assert!(place.world.resources().is_empty());
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use twinfold_model::{AsOf, Commit, EventTime, Positions};
-use twinfold_registry::{Config, Registry, Stores};
+use twinfold_registry::{Config, ForeignRegistry, Registry, Stores};
 use twinfold_service_kit::ManualClock;
 use twinfold_store_metadata::MetadataStore;
 use twinfold_store_offline::{AppendRequest, OfflineStore, Snapshot};
@@ -111,6 +111,11 @@ impl Place {
 
     /// A registry that knows only what is stored, as after a restart.
     pub async fn registry(&self) -> Registry {
+        self.registry_with(None).await
+    }
+
+    /// The same beside a registry that keeps the schemas.
+    pub async fn registry_with(&self, foreign: Option<ForeignRegistry>) -> Registry {
         let stores = Stores {
             metadata: Arc::clone(&self.metadata),
             topics: Arc::new(Topics(Arc::clone(&self.world))),
@@ -120,6 +125,7 @@ impl Place {
         let config = Config {
             retry_delay_min: Duration::from_millis(5),
             retry_delay_max: Duration::from_millis(20),
+            foreign,
             ..Config::default()
         };
         let clock = Arc::clone(&self.clock) as _;

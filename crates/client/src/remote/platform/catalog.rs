@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId};
+use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
+
+use super::{RemotePlatform, path};
+use crate::{Catalog, GroupDefinition, Result};
+
+#[async_trait]
+impl Catalog for RemotePlatform {
+    fn project(&self) -> &str {
+        &self.project
+    }
+
+    fn partitions_default(&self) -> u32 {
+        self.partitions_default
+    }
+
+    async fn create_feature_group(&self, group: FeatureGroup) -> Result<Arc<GroupDefinition>> {
+        let body = FeatureGroupBody::from(&group);
+        let path = path::below("feature-groups");
+        definition(self.service()?.post_for(&path, &body).await?)
+    }
+
+    async fn feature_group(
+        &self,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Arc<GroupDefinition>> {
+        let path = path::named("feature-groups", "feature group", name)?;
+        definition(self.versioned(&path, version).await?)
+    }
+
+    async fn feature_groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
+        let path = path::below("feature-groups");
+        let bodies: Vec<GroupDefinitionBody> = self.service()?.get(&path).await?;
+        bodies.into_iter().map(definition).collect()
+    }
+
+    async fn append_features(
+        &self,
+        id: &FeatureGroupId,
+        features: Vec<Feature>,
+    ) -> Result<Arc<GroupDefinition>> {
+        let bodies: Vec<_> = features.iter().map(FeatureBody::from).collect();
+        let path = path::group(id, "features");
+        definition(self.service()?.post_for(&path, &bodies).await?)
+    }
+
+    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()> {
+        self.service()?.delete(&path::group(id, "")).await
+    }
+
+    async fn create_feature_view(&self, view: FeatureView) -> Result<()> {
+        let body = FeatureViewBody::from(&view);
+        let path = path::below("feature-views");
+        self.service()?.post(&path, &body).await
+    }
+
+    async fn feature_view(&self, name: &str, version: Option<u32>) -> Result<FeatureView> {
+        let path = path::named("feature-views", "feature view", name)?;
+        let body: FeatureViewBody = self.versioned(&path, version).await?;
+        Ok(body.try_into()?)
+    }
+
+    async fn feature_views(&self) -> Result<Vec<FeatureView>> {
+        let path = path::below("feature-views");
+        let bodies: Vec<FeatureViewBody> = self.service()?.get(&path).await?;
+        let views = bodies.into_iter().map(FeatureView::try_from);
+        Ok(views.collect::<Result<_, _>>()?)
+    }
+
+    async fn delete_feature_view(&self, id: &FeatureViewId) -> Result<()> {
+        self.service()?.delete(&path::view(id)).await
+    }
+}
+
+impl RemotePlatform {
+    /// A named resource; its newest version when `None`.
+    pub(super) async fn versioned<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        version: Option<u32>,
+    ) -> Result<T> {
+        let service = self.service()?;
+        let request = service.request(Method::GET, path);
+        let request = match version {
+            None => request,
+            Some(version) => request.query(&[("version", version)]),
+        };
+        service.read(request).await
+    }
+}
+
+fn definition(body: GroupDefinitionBody) -> Result<Arc<GroupDefinition>> {
+    Ok(Arc::new(body.try_into()?))
+}

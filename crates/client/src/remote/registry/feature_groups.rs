@@ -1,0 +1,156 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tracing::debug;
+use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState};
+use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, GroupRecordBody, SchemaBody};
+
+use super::{PAUSE, RemoteRegistry, WAIT_MS, definition, path, writer_schema};
+use crate::{Error, FeatureGroups, GroupDefinition, Result, WriterSchema};
+
+#[async_trait]
+impl FeatureGroups for RemoteRegistry {
+    async fn create_feature_group(
+        &self,
+        group: &FeatureGroup,
+        wait: Duration,
+    ) -> Result<Arc<GroupDefinition>> {
+        let body = FeatureGroupBody::from(group);
+        let stored = self.registry.create(path::FEATURE_GROUPS, &body).await?;
+        self.active(stored, wait).await
+    }
+
+    async fn newest_feature_group(
+        &self,
+        project: &ProjectName,
+        name: &str,
+    ) -> Result<Arc<GroupDefinition>> {
+        let path = path::named(path::FEATURE_GROUPS, "feature group", project, name)?;
+        Ok(Arc::new(definition(self.registry.get(&path).await?)?))
+    }
+
+    async fn append_features(
+        &self,
+        id: &FeatureGroupId,
+        features: Vec<Feature>,
+        wait: Duration,
+    ) -> Result<Arc<GroupDefinition>> {
+        let bodies: Vec<_> = features.iter().map(FeatureBody::from).collect();
+        let path = path::group(id, "features");
+        let stored = self.registry.create(&path, &bodies).await?;
+        self.active(stored, wait).await
+    }
+
+    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()> {
+        let path = path::group(id, "");
+        let life = definition(self.registry.get(&path).await?)?.resource;
+        self.registry.delete(&path).await?;
+        let is_gone = |found: Option<GroupDefinition>| match found {
+            Some(definition) if definition.resource == life => Look::Again(definition.state),
+            _ => Look::Done(()),
+        };
+        self.look(id, wait, is_gone).await
+    }
+
+    async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<WriterSchema>> {
+        let bodies: Vec<SchemaBody> = self.registry.get(&path::group(id, "schemas")).await?;
+        Ok(bodies.into_iter().map(writer_schema).collect())
+    }
+}
+
+/// What a look at a group says.
+enum Look<T> {
+    Done(T),
+    /// It is on its way.
+    Again(ResourceState),
+}
+
+impl RemoteRegistry {
+    /// Returns when topic and tables are what the stored definition says.
+    async fn active(
+        &self,
+        stored: GroupRecordBody,
+        wait: Duration,
+    ) -> Result<Arc<GroupDefinition>> {
+        let stored = definition(stored)?;
+        let id = stored.group.id();
+        let is_active = |found: Option<GroupDefinition>| match found {
+            Some(found) if found.resource == stored.resource => match found.state {
+                ResourceState::Active => Look::Done(Ok(Arc::new(found))),
+                ResourceState::Deleting => Look::Done(Err(not_ready(id, &found.state))),
+                state => Look::Again(state),
+            },
+            _ => Look::Done(Err(Error::NotFound {
+                what: "feature group".into(),
+                name: id.to_string(),
+                hint: "; it was deleted meanwhile".to_owned(),
+            })),
+        };
+        self.look(id, wait, is_active).await?
+    }
+
+    /// Looks at a group with every change that the feed brings. A registry that does not answer for a
+    /// while is asked again: what it has stored it will do.
+    async fn look<T>(
+        &self,
+        id: &FeatureGroupId,
+        wait: Duration,
+        look: impl Fn(Option<GroupDefinition>) -> Look<T> + Send + Sync,
+    ) -> Result<T>
+    where
+        T: Send,
+    {
+        let mut last = ResourceState::Creating;
+        let looking = async {
+            loop {
+                // Before the group, so that no change after it is missed.
+                let outcome = match self.newest_change(0, Duration::ZERO).await {
+                    Ok(seen) => self.find(id).await.map(|found| (seen, found)),
+                    Err(error) => Err(error),
+                };
+                let asked = match outcome.map(|(seen, found)| (seen, look(found))) {
+                    Ok((_, Look::Done(answer))) => return Ok(answer),
+                    Ok((seen, Look::Again(state))) => {
+                        last = state;
+                        let wait = Duration::from_millis(WAIT_MS);
+                        self.newest_change(seen, wait).await.map(drop)
+                    }
+                    Err(error) => Err(error),
+                };
+                match asked {
+                    Ok(()) => {}
+                    Err(error) if error.retry() => {
+                        debug!(%id, %error, "the registry does not answer");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        };
+        let looked = tokio::time::timeout(wait, looking).await;
+        self.forget_groups();
+        looked.unwrap_or_else(|_| Err(not_ready(id, &last)))
+    }
+
+    async fn find(&self, id: &FeatureGroupId) -> Result<Option<GroupDefinition>> {
+        match self.registry.get(&path::group(id, "")).await {
+            Ok(body) => definition(body).map(Some),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn not_ready(id: &FeatureGroupId, state: &ResourceState) -> Error {
+    let reason: &str = match state {
+        ResourceState::Creating => "it is being created",
+        ResourceState::Active => "it is active",
+        ResourceState::Deleting => "it is being deleted",
+        ResourceState::Failed { reason } => reason,
+    };
+    Error::NotReady {
+        group: id.to_string(),
+        reason: reason.to_owned(),
+    }
+}

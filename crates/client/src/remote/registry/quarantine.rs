@@ -1,0 +1,121 @@
+use async_trait::async_trait;
+use reqwest::Method;
+use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
+use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
+
+use super::{RemoteRegistry, path};
+use crate::remote::http::PAGE_ITEMS_MAX;
+use crate::{Quarantine, Result};
+
+/// Records of one request: the registry stores them in one transaction, and others wait for it.
+const REPORT_RECORDS_MAX: usize = 1_000;
+/// Twice as much in JSON. A record that is larger is reported alone.
+const REPORT_BYTES_MAX: usize = 4 << 20;
+
+#[async_trait]
+impl Quarantine for RemoteRegistry {
+    async fn quarantined(
+        &self,
+        group: &FeatureGroupId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedRecord>> {
+        let (mut found, mut after) = (Vec::new(), after);
+        while found.len() < limit {
+            let page_items = PAGE_ITEMS_MAX.min(limit - found.len());
+            let page = self.quarantine_page(group, after, page_items).await?;
+            let is_last = page.len() < page_items;
+            after = page.last().map(|record| record.position).or(after);
+            found.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
+        let bodies: Vec<_> = positions.iter().copied().map(PositionBody::from).collect();
+        let path = path::group(group, "quarantine/replayed");
+        self.registry.post(&path, &bodies).await
+    }
+}
+
+impl RemoteRegistry {
+    async fn quarantine_page(
+        &self,
+        group: &FeatureGroupId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedRecord>> {
+        let path = path::group(group, "quarantine");
+        let request = self.registry.request(Method::GET, &path);
+        let mut request = request.query(&[("limit", limit)]);
+        if let Some(after) = after {
+            request = request.query(&[
+                ("after_partition", u64::from(after.partition.0)),
+                ("after_offset", after.offset.0),
+            ]);
+        }
+        let page: PageBody<QuarantinedRecordBody> = self.registry.read(request).await?;
+        let records = page.items.into_iter().map(QuarantinedRecord::try_from);
+        Ok(records.collect::<Result<_, _>>()?)
+    }
+}
+
+/// Neighbours that are reported in one request. A batch of nothing but bad records is larger than what the
+/// registry takes at once, and may not wait for a person.
+pub(super) fn reports(mut left: &[QuarantinedRecord]) -> Vec<&[QuarantinedRecord]> {
+    let mut reports = Vec::new();
+    while !left.is_empty() {
+        let mut bytes = 0;
+        let fitting = left.iter().take(REPORT_RECORDS_MAX).take_while(|record| {
+            bytes += record.key.len() + record.value.len() + record.headers.len();
+            bytes <= REPORT_BYTES_MAX
+        });
+        let (report, rest) = left.split_at(fitting.count().max(1));
+        reports.push(report);
+        left = rest;
+    }
+    reports
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::{EventTime, Offset, PartitionId};
+
+    use super::*;
+
+    fn bad(offset: u64, bytes: usize) -> QuarantinedRecord {
+        QuarantinedRecord {
+            group: FeatureGroupId::new("default", "weather", 1).expect("valid"),
+            position: Position {
+                partition: PartitionId(0),
+                offset: Offset(offset),
+            },
+            key: Vec::new(),
+            value: vec![0; bytes],
+            headers: Vec::new(),
+            code: "truncated".to_owned(),
+            reason: "it ends early".to_owned(),
+            quarantined_at: EventTime::from_micros(0),
+            replayed_at: None,
+        }
+    }
+
+    #[test]
+    fn every_record_is_reported_once_and_few_at_a_time() {
+        let huge = REPORT_BYTES_MAX + 1;
+        let half = REPORT_BYTES_MAX / 2;
+        let mut records: Vec<_> = [1, huge, half, half, half].into_iter().zip(0..).collect();
+        records.extend((5..5 + 2 * REPORT_RECORDS_MAX as u64).map(|offset| (0, offset)));
+        let records: Vec<_> = records
+            .into_iter()
+            .map(|(bytes, offset)| bad(offset, bytes))
+            .collect();
+        let reports = reports(&records);
+        let sizes: Vec<_> = reports.iter().map(|report| report.len()).collect();
+        assert_eq!(sizes, [1, 1, 2, REPORT_RECORDS_MAX, REPORT_RECORDS_MAX, 1]);
+        assert_eq!(reports.concat(), records);
+    }
+}

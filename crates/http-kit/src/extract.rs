@@ -1,0 +1,155 @@
+//! What handlers take out of a request; what is wrong with it is said as every other failure is.
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{self, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use futures::StreamExt;
+use serde::de::DeserializeOwned;
+use twinfold_client::Error;
+
+use crate::Failure;
+
+/// How long a body in JSON may be, when a layer says so with `Extension`.
+#[derive(Debug, Clone, Copy)]
+pub struct JsonBytesMax(pub u64);
+
+impl Default for JsonBytesMax {
+    fn default() -> Self {
+        Self(64 << 20)
+    }
+}
+
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Path<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let path = extract::Path::<T>::from_request_parts(parts, state).await;
+        let path = path.map_err(|rejection| Failure::Unreadable(rejection.body_text()))?;
+        Ok(Self(path.0))
+    }
+}
+
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let query = extract::Query::<T>::from_request_parts(parts, state).await;
+        let query = query.map_err(|rejection| Failure::Unreadable(rejection.body_text()))?;
+        Ok(Self(query.0))
+    }
+}
+
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
+        let bytes_max = request.extensions().get::<JsonBytesMax>().copied();
+        json(request.into_body(), bytes_max.unwrap_or_default())
+            .await
+            .map(Self)
+    }
+}
+
+/// A body in JSON.
+pub async fn json<T: DeserializeOwned>(body: Body, bytes_max: JsonBytesMax) -> Result<T, Failure> {
+    from_json(&json_bytes(body, bytes_max).await?)
+}
+
+/// The bytes of a body in JSON, in one piece.
+pub async fn json_bytes(body: Body, bytes_max: JsonBytesMax) -> Result<Bytes, Failure> {
+    let chunks = collect(body, "a body in JSON", bytes_max.0).await?;
+    Ok(chunks.concat().into())
+}
+
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Failure::Unreadable(format!(
+            "the request is not the JSON that is wanted: {error}"
+        ))
+    })
+}
+
+/// The bytes of a body, as they came.
+pub async fn collect(
+    body: Body,
+    what: &'static str,
+    bytes_max: u64,
+) -> Result<Vec<Bytes>, Failure> {
+    // Refused before the first byte is read, where the length was said ahead.
+    check_size(what, body.size_hint().lower(), bytes_max)?;
+    let mut chunks = Vec::new();
+    let mut bytes = 0;
+    let mut stream = body.into_data_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| {
+            Failure::Unreadable(format!("{what} ended after {bytes} bytes: {error}"))
+        })?;
+        bytes += chunk.len() as u64;
+        check_size(what, bytes, bytes_max)?;
+        chunks.push(chunk);
+    }
+    Ok(chunks)
+}
+
+fn check_size(what: &'static str, bytes: u64, bytes_max: u64) -> Result<(), Error> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Error::TooLarge {
+        what: what.into(),
+        bytes,
+        bytes_max,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_taken_up_to_its_limit() {
+        let body = || {
+            let chunks = [Bytes::from_static(b"abc"), Bytes::from_static(b"de")];
+            Body::from_stream(stream::iter(chunks.map(Ok::<_, std::io::Error>)))
+        };
+        let chunks = collect(body(), "a body", 5).await.expect("fits");
+        assert_eq!(chunks, ["abc", "de"]);
+        for too_large in [body(), Body::from("abcde")] {
+            let failure = collect(too_large, "a body", 4)
+                .await
+                .expect_err("too large");
+            let Failure::Platform(Error::TooLarge {
+                bytes, bytes_max, ..
+            }) = failure
+            else {
+                panic!("{failure:?}");
+            };
+            assert_eq!((bytes, bytes_max), (5, 4));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_no_shorter_body() {
+        let chunks = [
+            Ok(Bytes::from_static(b"abc")),
+            Err(std::io::Error::other("reset")),
+        ];
+        let body = Body::from_stream(stream::iter(chunks));
+        let failure = collect(body, "a body", 5).await.expect_err("broken");
+        let Failure::Unreadable(message) = failure else {
+            panic!("{failure:?}");
+        };
+        assert!(message.contains("ended after 3 bytes"), "{message}");
+    }
+}

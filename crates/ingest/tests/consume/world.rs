@@ -1,0 +1,252 @@
+//! Two groups with a topic each, and what their consumers wrote.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
+use twinfold_ingest::{Batch, Budget, Consumer, Limits, Sink, SinkError, Status};
+use twinfold_model::{
+    FeatureGroup, FeatureGroupId, PartitionId, Positions, QuarantinedRecord, ResourceState,
+    SchemaId,
+};
+use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_store_topic::{Append, EmbeddedTopics, NewRecord, TopicConfig, TopicStore};
+use twinfold_testkit::{eventually, rows};
+use twinfold_wire::record::{Encoder, Headers, avro_schema};
+
+/// Long enough for a machine that is busy.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Every record of the tests is upserted; its key comes from the value.
+fn group(name: &str) -> FeatureGroup {
+    let features = [("id", "bigint"), ("amount", "double")];
+    twinfold_testkit::group(name, &features, &["id"], None)
+}
+
+/// Knows the groups by their place: the schema of the first is 0.
+#[derive(Debug)]
+pub struct Registry {
+    groups: Vec<FeatureGroup>,
+    changes: watch::Sender<u64>,
+    asked: Mutex<Vec<SchemaId>>,
+}
+
+impl Registry {
+    fn definition(&self, index: usize) -> Arc<GroupDefinition> {
+        let group = self.groups[index].clone();
+        Arc::new(GroupDefinition {
+            resource: group.id().resource_name(1),
+            group,
+            state: ResourceState::Active,
+            schema: SchemaId(u32::try_from(index).expect("few")),
+        })
+    }
+}
+
+#[async_trait]
+impl Definitions for Registry {
+    async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let index = self.groups.iter().position(|group| group.id() == id);
+        Ok(self.definition(index.expect("a group of this world")))
+    }
+
+    async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
+        let indexes = 0..self.groups.len();
+        Ok(indexes.map(|index| self.definition(index)).collect())
+    }
+
+    async fn schema(&self, id: SchemaId, _resource: &str) -> Result<Option<Arc<WriterSchema>>> {
+        self.asked.lock().expect("whole").push(id);
+        let group = &self.groups[id.0 as usize];
+        Ok(Some(Arc::new(WriterSchema {
+            id,
+            avro_json: avro_schema(group),
+        })))
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn pinned_commits(&self, _group: &FeatureGroupId) -> Result<Vec<u64>> {
+        Ok(Vec::new())
+    }
+
+    async fn quarantine(&self, _records: Vec<QuarantinedRecord>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What one group's sink was given, and whether it may take more.
+#[derive(Debug)]
+pub struct Gate {
+    permits: Semaphore,
+    /// Rows of each batch.
+    batches: Mutex<Vec<usize>>,
+    waiting: watch::Sender<bool>,
+}
+
+impl Gate {
+    fn with(permits: usize) -> Arc<Self> {
+        Arc::new(Self {
+            permits: Semaphore::new(permits),
+            batches: Mutex::default(),
+            waiting: watch::Sender::new(false),
+        })
+    }
+
+    pub fn allow(&self, batches: usize) {
+        self.permits.add_permits(batches);
+    }
+
+    pub fn batches(&self) -> usize {
+        self.batches.lock().expect("whole").len()
+    }
+
+    pub fn rows(&self) -> usize {
+        self.batches.lock().expect("whole").iter().sum()
+    }
+
+    /// Returns when a batch stands before the gate.
+    pub async fn is_waited_for(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let seen = tokio::time::timeout(DEADLINE, waiting.wait_for(|waiting| *waiting));
+        seen.await.expect("in time").expect("the gate stays");
+    }
+}
+
+struct Gated(Arc<Gate>);
+
+#[async_trait]
+impl Sink for Gated {
+    async fn define(&mut self, _: &GroupDefinition) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn positions(&mut self) -> Result<Option<Positions>, SinkError> {
+        Ok(None)
+    }
+
+    async fn write(&mut self, batch: &Batch) -> Result<(), SinkError> {
+        self.0.waiting.send_replace(true);
+        let permit = self.0.permits.acquire().await;
+        permit.expect("open").forget();
+        self.0.waiting.send_replace(false);
+        self.0.batches.lock().expect("whole").push(batch.rows.len());
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+pub struct World {
+    _folder: TempDir,
+    topics: Arc<dyn TopicStore>,
+    registry: Arc<Registry>,
+    budget: Budget,
+    tasks: TaskGroup,
+}
+
+impl World {
+    pub async fn new(names: &[&str], budget: Budget) -> Self {
+        let folder = twinfold_testkit::temp_dir();
+        let topics = EmbeddedTopics::open(folder.path()).await.expect("topics");
+        let world = Self {
+            _folder: folder,
+            topics: Arc::new(topics),
+            registry: Arc::new(Registry {
+                groups: names.iter().map(|name| group(name)).collect(),
+                changes: watch::Sender::new(0),
+                asked: Mutex::default(),
+            }),
+            budget,
+            tasks: TaskGroup::new(Handle::current()),
+        };
+        let config = TopicConfig {
+            partitions: 1,
+            retention: None,
+            retention_bytes_max: None,
+        };
+        for index in 0..names.len() {
+            let topic = world.registry.definition(index).resource.clone();
+            world.topics.create(&topic, &config).await.expect("topic");
+        }
+        world
+    }
+
+    /// Appends so many times so many rows.
+    pub async fn append(&self, index: usize, times: usize, count: usize) {
+        let definition = self.registry.definition(index);
+        let mut encoder = Encoder::new(&definition.group, definition.schema).expect("encoder");
+        for seed in 0..times {
+            let encoded = encoder.encode(&rows(&definition.group, seed as u64, count));
+            let record = |value| NewRecord {
+                key: Bytes::new(),
+                value,
+            };
+            let append = Append {
+                partition: PartitionId(0),
+                headers: Headers::default(),
+                records: encoded.expect("rows").iter().map(record).collect(),
+            };
+            let appended = self.topics.append(&definition.resource, vec![append]);
+            appended.await.expect("appended");
+        }
+    }
+
+    /// Starts the group's consumer, whose sink writes as many batches as it is let.
+    pub fn start(&self, index: usize, permits: usize) -> Arc<Gate> {
+        let definition = self.registry.definition(index);
+        let gate = Gate::with(permits);
+        let consumer = Consumer {
+            name: "onlinefs",
+            group: definition.group.id().clone(),
+            resource: definition.resource.clone(),
+            topics: Arc::clone(&self.topics),
+            definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
+            limits: Limits {
+                batch_rows_max: 1,
+                batch_bytes_max: 1,
+                batch_age_ms_max: 0,
+                batch_idle_ms_max: 0,
+                future_skew_max: Duration::from_secs(300),
+                commit_interval_ms: 10,
+                retry_backoff_ms_max: 10,
+            },
+            budget: self.budget.clone(),
+            clock: Arc::new(SystemClock),
+            status: watch::Sender::new(Status::default()),
+        };
+        let mut sink = Gated(Arc::clone(&gate));
+        self.tasks
+            .spawn(definition.resource.clone(), |shutdown| async move {
+                let ended = consumer.run(definition, &mut sink, shutdown).await;
+                ended.expect("nothing fails in this world");
+                Ok::<(), Infallible>(())
+            });
+        gate
+    }
+
+    /// Returns when the group's consumer has fetched records and asked what their schema is. On one thread
+    /// it has then gone on to where it waits.
+    pub async fn is_fetched(&self, index: usize) {
+        let schema = self.registry.definition(index).schema;
+        let asked = || async {
+            let asked = self.registry.asked.lock().expect("whole");
+            asked.contains(&schema)
+        };
+        eventually(DEADLINE, asked).await;
+    }
+
+    pub async fn stop(&self) {
+        self.tasks.shutdown(DEADLINE).await.expect("stopped");
+    }
+}

@@ -1,0 +1,199 @@
+//! A service from its command line to its exit code.
+//!
+//! The order is always the same: read the configuration and tell every fault of it at once, open the
+//! admin port, open the stores, be ready, work until told to stop, take nothing more in, finish what is
+//! under way, end.
+
+use std::error::Error;
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::admin::{self, Admin, Readiness};
+use crate::{Env, TaskGroup, config, telemetry};
+
+/// What goes wrong in a service that nobody handles.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// How long a health check waits for an answer.
+const HEALTHCHECK_MAX: Duration = Duration::from_secs(5);
+
+/// The sections that the configuration of every service has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessConfig {
+    /// Liveness, readiness and metrics are answered here.
+    pub admin_address: SocketAddr,
+    /// Which lines go to standard error.
+    pub log_filter: String,
+    /// How long work under way may take to end.
+    pub shutdown_ms_max: u64,
+}
+
+/// A service.
+pub trait Service: Sized + Send {
+    /// As the binary is called.
+    const NAME: &'static str;
+    /// Every setting with its default.
+    const DEFAULT_TOML: &'static str;
+    type Config: DeserializeOwned + Send;
+
+    fn process(config: &Self::Config) -> &ProcessConfig;
+
+    /// Opens ports and stores, then starts to work in tasks of the group.
+    fn start(
+        config: Self::Config,
+        tasks: TaskGroup,
+    ) -> impl Future<Output = Result<Self, Failure>> + Send;
+
+    /// Brings what the service stores to the newest format.
+    fn migrate(config: Self::Config) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// After the tasks have ended: closes what was opened.
+    fn close(self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// A file in TOML with the settings that are not to have their defaults.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Works until told to stop; also when no command is given.
+    Run,
+    /// Brings what the service stores to the newest format, and ends.
+    Migrate,
+    /// Asks the running service whether it is ready, and ends: 0 when it is.
+    Healthcheck,
+    /// Prints every setting with its default.
+    Defaults,
+}
+
+/// Runs a service.
+pub fn main<S: Service>() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run::<S>(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{}: {failure}", S::NAME);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
+    let command = arguments.command.unwrap_or(Command::Run);
+    if let Command::Defaults = command {
+        print!("{}", S::DEFAULT_TOML);
+        return Ok(());
+    }
+    let config: S::Config = config::load(
+        S::DEFAULT_TOML,
+        arguments.config.as_deref(),
+        &Env,
+        "TWINFOLD",
+    )?;
+    let process = S::process(&config).clone();
+    if let Command::Healthcheck = command {
+        return healthcheck(process.admin_address);
+    }
+    telemetry::init(&process.log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name(S::NAME)
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Migrate => S::migrate(config).await,
+            _ => work::<S>(config, &process).await,
+        }
+    })
+}
+
+async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<(), Failure> {
+    let metrics = admin::collect_metrics()?;
+    let readiness = Readiness::not_yet("starting");
+    let admin = Admin::bind(process.admin_address).await?;
+    info!(service = S::NAME, admin = %admin.address()?, "starting");
+    // Ends last, so that the end can be watched too.
+    let admin_tasks = TaskGroup::new(Handle::current());
+    let answered = readiness.clone();
+    admin_tasks.spawn("admin", |shutdown| admin.serve(answered, metrics, shutdown));
+
+    let stop = stop_signal()?;
+    let tasks = TaskGroup::new(Handle::current());
+    let service = tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        started = S::start(config, tasks.clone()) => started?,
+    };
+    readiness.set(None);
+    info!(service = S::NAME, "ready");
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        failure = tasks.failed() => Some(failure),
+    };
+    readiness.set(Some("stopping".to_owned()));
+    info!(service = S::NAME, "stopping");
+    let deadline = Duration::from_millis(process.shutdown_ms_max);
+    let ended = tasks.shutdown(deadline).await;
+    let closed = service.close().await;
+    admin_tasks.shutdown(deadline).await?;
+    if let Some(failure) = failed {
+        error!(service = S::NAME, %failure, "a task failed");
+        return Err(failure.into());
+    }
+    ended?;
+    closed
+}
+
+/// Cancelled when the process is asked to end. Call within a tokio runtime.
+pub fn stop_signal() -> Result<CancellationToken, Failure> {
+    let token = CancellationToken::new();
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let asked = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        asked.cancel();
+    });
+    Ok(token)
+}
+
+/// Without a runtime and a client: it is run every few seconds, for ever.
+fn healthcheck(address: SocketAddr) -> Result<(), Failure> {
+    let mut stream = TcpStream::connect_timeout(&address, HEALTHCHECK_MAX)?;
+    stream.set_read_timeout(Some(HEALTHCHECK_MAX))?;
+    write!(stream, "GET /readyz HTTP/1.0\r\nhost: {address}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if answer
+        .lines()
+        .next()
+        .is_some_and(|line| line.contains(" 200 "))
+    {
+        return Ok(());
+    }
+    let reason = answer.lines().last().unwrap_or("no answer");
+    Err(format!("not ready: {reason}").into())
+}

@@ -1,0 +1,1 @@
+-- A schema may come with an id that a registry elsewhere gave it. SQLite takes any id as it is.

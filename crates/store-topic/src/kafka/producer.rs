@@ -1,0 +1,246 @@
+//! Rows on their way to the brokers.
+
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::Message as _;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
+use tokio::sync::oneshot;
+use twinfold_wire::record::Headers;
+
+use super::failure::{self, failed};
+use super::{KafkaOptions, Topic, offset_from, partition_to};
+use crate::{Append, Appended, Error, NewRecord, Result, blocking};
+
+/// While the send buffer is full.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
+
+pub(super) struct Producer {
+    client: ThreadedProducer<Deliveries>,
+    delivery_timeout: Duration,
+    request_timeout: Duration,
+    message_bytes_max: u32,
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").finish_non_exhaustive()
+    }
+}
+
+impl Producer {
+    pub(super) fn new(options: &KafkaOptions) -> Result<Self> {
+        let client = options.producer().create_with_context(Deliveries);
+        Ok(Self {
+            client: client.map_err(failed("a client cannot be made", "producer"))?,
+            delivery_timeout: options.delivery_timeout(),
+            request_timeout: options.request_timeout(),
+            message_bytes_max: options.message_bytes_max,
+        })
+    }
+
+    /// Returns when the in-sync replicas have every record.
+    pub(super) async fn append(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        appends: Vec<Append>,
+    ) -> Result<Vec<Appended>> {
+        let (producer, known) = (Arc::clone(self), Arc::clone(topic));
+        let sent = blocking(move || {
+            let sent = appends.iter().map(|append| producer.send(&known, append));
+            sent.collect::<Result<Vec<Sent>>>()
+        });
+        let mut appended = Vec::new();
+        for sent in sent.await? {
+            appended.push(self.finished(topic, sent).await?);
+        }
+        Ok(appended)
+    }
+
+    /// Hands the records over to the client, in order; waits while its buffer is full.
+    fn send(&self, topic: &Topic, append: &Append) -> Result<Sent> {
+        let (done, confirmed) = oneshot::channel();
+        let delivery = Arc::new(Delivery::new(append.records.len(), done));
+        let headers = to_kafka(&append.headers);
+        let deadline = Instant::now() + self.delivery_timeout;
+        for record in &append.records {
+            self.check_size(topic, record)?;
+            let mut message = BaseRecord::with_opaque_to(&topic.name, Arc::clone(&delivery))
+                .partition(partition_to(append.partition))
+                .key(&record.key[..])
+                .payload(&record.value[..]);
+            message.headers.clone_from(&headers);
+            while let Err((error, unsent)) = self.client.send(message) {
+                let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+                if !is_full || Instant::now() > deadline {
+                    return Err(failed("append", &topic.name)(error));
+                }
+                std::thread::sleep(FULL_PAUSE);
+                message = unsent;
+            }
+        }
+        Ok(Sent {
+            partition: append.partition,
+            count: append.records.len() as u64,
+            delivery,
+            confirmed,
+        })
+    }
+
+    fn check_size(&self, topic: &Topic, record: &NewRecord) -> Result<()> {
+        let found_bytes = (record.key.len() + record.value.len()) as u64;
+        let bytes_max = u64::from(self.message_bytes_max);
+        if found_bytes < bytes_max {
+            return Ok(());
+        }
+        Err(Error::AppendTooLarge {
+            topic: topic.name.clone(),
+            found_bytes,
+            bytes_max,
+        })
+    }
+
+    async fn finished(self: &Arc<Self>, topic: &Arc<Topic>, sent: Sent) -> Result<Appended> {
+        if sent.count == 0 {
+            return self.nothing_appended(topic, sent).await;
+        }
+        // The library reports on every record, at the latest after the delivery timeout.
+        sent.confirmed.await.map_err(|_| Error::Closed)?;
+        if let Some(error) = sent.delivery.failure() {
+            return Err(failed("append", &topic.name)(error));
+        }
+        Ok(Appended {
+            partition: sent.partition,
+            first: offset_from(sent.delivery.first.load(Ordering::Acquire)),
+            next: offset_from(sent.delivery.last.load(Ordering::Acquire)).plus(1),
+            count: sent.count,
+        })
+    }
+
+    /// No records stand at the end of their partition.
+    async fn nothing_appended(
+        self: &Arc<Self>,
+        topic: &Arc<Topic>,
+        sent: Sent,
+    ) -> Result<Appended> {
+        let (producer, topic) = (Arc::clone(self), Arc::clone(topic));
+        blocking(move || {
+            let id = partition_to(sent.partition);
+            let client = producer.client.client();
+            let bounds = client.fetch_watermarks(&topic.name, id, producer.request_timeout);
+            let (_, next) = bounds.map_err(failed("bounds of a topic", &topic.name))?;
+            Ok(Appended {
+                partition: sent.partition,
+                first: offset_from(next),
+                next: offset_from(next),
+                count: 0,
+            })
+        })
+        .await
+    }
+
+    pub(super) fn flush(&self) -> Result<()> {
+        let flushed = self.client.flush(self.delivery_timeout);
+        flushed.map_err(failed("sending what is buffered", "producer"))
+    }
+}
+
+/// An append that is under way.
+struct Sent {
+    partition: twinfold_model::PartitionId,
+    count: u64,
+    delivery: Arc<Delivery>,
+    confirmed: oneshot::Receiver<()>,
+}
+
+/// What the brokers have said of the records of one append so far.
+struct Delivery {
+    left: AtomicUsize,
+    first: AtomicI64,
+    last: AtomicI64,
+    failure: Mutex<Option<KafkaError>>,
+    done: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl Delivery {
+    fn new(records: usize, done: oneshot::Sender<()>) -> Self {
+        Self {
+            left: AtomicUsize::new(records),
+            first: AtomicI64::new(i64::MAX),
+            last: AtomicI64::new(-1),
+            failure: Mutex::default(),
+            done: Mutex::new(Some(done)),
+        }
+    }
+
+    fn note(&self, outcome: Result<i64, &KafkaError>) {
+        match outcome {
+            Ok(offset) => {
+                self.first.fetch_min(offset, Ordering::AcqRel);
+                self.last.fetch_max(offset, Ordering::AcqRel);
+            }
+            Err(error) => {
+                let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                failure.get_or_insert_with(|| error.clone());
+            }
+        }
+        if self.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(done) = done.take() {
+                // Whoever waited may have gone.
+                let _gone = done.send(());
+            }
+        }
+    }
+
+    fn failure(&self) -> Option<KafkaError> {
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        failure.clone()
+    }
+}
+
+/// Hears of every record, in the thread that serves the client.
+struct Deliveries;
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        failure::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        failure::note(&error, reason);
+    }
+}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Arc<Delivery>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, delivery: Arc<Delivery>) {
+        match result {
+            Ok(message) => delivery.note(Ok(message.offset())),
+            Err((error, _)) => delivery.note(Err(error)),
+        }
+    }
+}
+
+fn to_kafka(headers: &Headers) -> Option<OwnedHeaders> {
+    let pairs = headers.to_pairs();
+    if pairs.is_empty() {
+        return None;
+    }
+    let mut kafka = OwnedHeaders::new_with_capacity(pairs.len());
+    for (key, value) in &pairs {
+        kafka = kafka.insert(Header {
+            key,
+            value: Some(value),
+        });
+    }
+    Some(kafka)
+}

@@ -1,0 +1,111 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use twinfold_client::GroupDefinition;
+use twinfold_http_kit::{Failure, extract};
+use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
+use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
+
+use super::{Answer, Api, GroupPath, below, group_id, group_path};
+
+pub(super) fn routes() -> Router<Api> {
+    let view = "/feature-views/{project}/{name}/{version}";
+    Router::new()
+        .route(
+            &below("/feature-groups"),
+            get(list_groups).post(create_group),
+        )
+        .route(&below("/feature-groups/{name}"), get(show_group))
+        .route(&group_path(""), delete(delete_group))
+        .route(&group_path("/features"), post(append_features))
+        .route(&below("/feature-views"), get(list_views).post(create_view))
+        .route(&below("/feature-views/{name}"), get(show_view))
+        .route(&below(view), delete(delete_view))
+}
+
+/// Which version; the newest when none is named.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Version {
+    pub(super) version: Option<u32>,
+}
+
+async fn list_groups(State(api): State<Api>) -> Answer<Vec<GroupDefinitionBody>> {
+    let groups = api.platform.feature_groups().await?;
+    let bodies = groups.iter().map(|group| body(group));
+    Ok(Json(bodies.collect()))
+}
+
+async fn create_group(
+    State(api): State<Api>,
+    extract::Json(group): extract::Json<FeatureGroupBody>,
+) -> Answer<GroupDefinitionBody> {
+    let group = FeatureGroup::try_from(group)?;
+    let created = api.platform.create_feature_group(group).await?;
+    Ok(Json(body(&created)))
+}
+
+async fn show_group(
+    State(api): State<Api>,
+    extract::Path(name): extract::Path<String>,
+    extract::Query(asked): extract::Query<Version>,
+) -> Answer<GroupDefinitionBody> {
+    let found = api.platform.feature_group(&name, asked.version).await?;
+    Ok(Json(body(&found)))
+}
+
+async fn append_features(
+    State(api): State<Api>,
+    path: GroupPath,
+    extract::Json(features): extract::Json<Vec<FeatureBody>>,
+) -> Answer<GroupDefinitionBody> {
+    let id = group_id(path)?;
+    let features = features.into_iter().map(Feature::try_from);
+    let features = features.collect::<Result<Vec<_>, _>>()?;
+    let changed = api.platform.append_features(&id, features).await?;
+    Ok(Json(body(&changed)))
+}
+
+async fn delete_group(State(api): State<Api>, path: GroupPath) -> Result<StatusCode, Failure> {
+    let id = group_id(path)?;
+    api.platform.delete_feature_group(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn body(definition: &GroupDefinition) -> GroupDefinitionBody {
+    definition.into()
+}
+
+async fn list_views(State(api): State<Api>) -> Answer<Vec<FeatureViewBody>> {
+    let views = api.platform.feature_views().await?;
+    Ok(Json(views.iter().map(FeatureViewBody::from).collect()))
+}
+
+async fn create_view(
+    State(api): State<Api>,
+    extract::Json(view): extract::Json<FeatureViewBody>,
+) -> Result<StatusCode, Failure> {
+    let view = FeatureView::try_from(view)?;
+    api.platform.create_feature_view(view).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn show_view(
+    State(api): State<Api>,
+    extract::Path(name): extract::Path<String>,
+    extract::Query(asked): extract::Query<Version>,
+) -> Answer<FeatureViewBody> {
+    let found = api.platform.feature_view(&name, asked.version).await?;
+    Ok(Json((&found).into()))
+}
+
+async fn delete_view(
+    State(api): State<Api>,
+    extract::Path((project, name, version)): extract::Path<(String, String, u32)>,
+) -> Result<StatusCode, Failure> {
+    let id = FeatureViewId::new(&project, &name, version)?;
+    api.platform.delete_feature_view(&id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,83 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+use twinfold_http_kit::{Failure, extract};
+use twinfold_model::DatasetSpec;
+use twinfold_wire::rest::{DatasetCheckBody, DatasetSpecBody, TrainingDatasetBody};
+
+use super::arrow_stream::answer;
+use super::catalog::Version;
+use super::{Answer, Api, below};
+
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route(&below("/datasets"), get(list).post(create))
+        .route(&below("/datasets/{name}"), get(show))
+        .route(
+            &below("/datasets/{name}/{version}"),
+            axum::routing::delete(delete),
+        )
+        .route(&below("/datasets/{name}/{version}/rows"), get(read))
+        .route(&below("/datasets/{name}/{version}/check"), get(verify))
+}
+
+async fn list(State(api): State<Api>) -> Answer<Vec<TrainingDatasetBody>> {
+    let datasets = api.platform.datasets().await?;
+    let bodies = datasets.iter().map(TrainingDatasetBody::from);
+    Ok(Json(bodies.collect()))
+}
+
+async fn create(
+    State(api): State<Api>,
+    extract::Json(spec): extract::Json<DatasetSpecBody>,
+) -> Answer<TrainingDatasetBody> {
+    let spec = DatasetSpec::try_from(spec)?;
+    let dataset = api.platform.create_dataset(spec).await?;
+    Ok(Json((&dataset).into()))
+}
+
+async fn show(
+    State(api): State<Api>,
+    extract::Path(name): extract::Path<String>,
+    extract::Query(asked): extract::Query<Version>,
+) -> Answer<TrainingDatasetBody> {
+    let dataset = api.platform.dataset(&name, asked.version).await?;
+    Ok(Json((&dataset).into()))
+}
+
+type DatasetPath = extract::Path<(String, u32)>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    /// Every row when absent.
+    split: Option<String>,
+}
+
+async fn read(
+    State(api): State<Api>,
+    extract::Path((name, version)): DatasetPath,
+    extract::Query(part): extract::Query<Part>,
+) -> Result<Response, Failure> {
+    let split = part.split.as_deref();
+    answer(api.platform.read_dataset(&name, version, split).await?).await
+}
+
+async fn verify(
+    State(api): State<Api>,
+    extract::Path((name, version)): DatasetPath,
+) -> Answer<DatasetCheckBody> {
+    let check = api.platform.verify_dataset(&name, version).await?;
+    Ok(Json((&check).into()))
+}
+
+async fn delete(
+    State(api): State<Api>,
+    extract::Path((name, version)): DatasetPath,
+) -> Result<StatusCode, Failure> {
+    api.platform.delete_dataset(&name, version).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

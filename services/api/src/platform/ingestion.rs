@@ -1,0 +1,304 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use twinfold_client::{
+    Error, GroupDefinition, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget,
+    ends, new_ingestion_id, topic_failed,
+};
+use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
+use twinfold_store_topic::{Append, NewRecord};
+use twinfold_wire::record::Headers;
+
+use super::{Parts, Reached, StorePlatform, StoreProgress};
+
+/// Quarantined records are read and replayed in pages of this many.
+const QUARANTINE_PAGE_ROWS: usize = 1_000;
+
+#[async_trait]
+impl Ingestion for StorePlatform {
+    async fn insert(
+        &self,
+        group: &FeatureGroupId,
+        rows: Vec<RecordBatch>,
+        on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        self.check_open()?;
+        self.writer
+            .insert(group, rows, self.now(), on_progress)
+            .await
+    }
+
+    async fn delete(
+        &self,
+        group: &FeatureGroupId,
+        keys: Vec<RecordBatch>,
+        at: Option<EventTime>,
+    ) -> Result<Receipt> {
+        self.check_open()?;
+        let at = at.unwrap_or_else(|| self.now());
+        self.writer.delete(group, keys, at).await
+    }
+
+    async fn wait(&self, receipt: &Receipt, target: WaitTarget, timeout: Duration) -> Result<()> {
+        self.check_open()?;
+        let definition = self.definition(&receipt.group).await?;
+        let mut stores = Vec::new();
+        if target.online && definition.group.online_enabled() {
+            stores.push(("online", self.parts.online_progress.as_ref()));
+        }
+        if target.offline {
+            stores.push(("offline", self.parts.offline_progress.as_ref()));
+        }
+        let passed = async {
+            for (_, progress) in &stores {
+                self.wait_for(*progress, receipt).await?;
+            }
+            Ok::<(), Error>(())
+        };
+        match tokio::time::timeout(timeout, passed).await {
+            Ok(passed) => passed?,
+            Err(_) => return Err(timed_out(&stores, &definition, receipt, timeout).await),
+        }
+        let records = self.quarantined_of(receipt).await?;
+        if records.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Quarantined {
+                group: receipt.group.clone(),
+                records,
+            })
+        }
+    }
+
+    async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress> {
+        self.check_open()?;
+        let definition = self.definition(group).await?;
+        let Parts {
+            topics,
+            online_progress,
+            offline_progress,
+            ..
+        } = &self.parts;
+        let online = if definition.group.online_enabled() {
+            Some(online_progress.reached(&definition).await?.positions)
+        } else {
+            None
+        };
+        Ok(IngestProgress {
+            topic: ends(topics.as_ref(), &definition.resource).await?,
+            online,
+            offline: offline_progress.reached(&definition).await?.positions,
+        })
+    }
+
+    async fn quarantined(
+        &self,
+        group: &FeatureGroupId,
+        after: Option<Position>,
+        limit: usize,
+    ) -> Result<Vec<QuarantinedRecord>> {
+        self.check_open()?;
+        self.definition(group).await?;
+        self.control_plane().quarantined(group, after, limit).await
+    }
+
+    async fn replay(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<Receipt> {
+        self.check_open()?;
+        let _one_at_a_time = self.replaying.lock().await;
+        let definition = self.definition(group).await?;
+        // Of its own, so that its receipt answers for these records and no others.
+        let ingestion_id = new_ingestion_id();
+        let mut receipt = Receipt::new(group.clone(), definition.resource.clone(), ingestion_id);
+        let mut after = None;
+        loop {
+            let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
+            let Some(last) = page.last() else {
+                return Ok(receipt);
+            };
+            after = Some(last.position);
+            let chosen: Vec<QuarantinedRecord> = page
+                .into_iter()
+                .filter(|record| match positions {
+                    [] => Headers::decode(&record.headers).is_ok(),
+                    named => named.contains(&record.position),
+                })
+                // What this replay itself brought back is left for the next one.
+                .filter(|record| {
+                    receipt
+                        .start
+                        .get(record.position.partition)
+                        .is_none_or(|start| record.position.offset < start)
+                })
+                .collect();
+            self.replay_page(&definition, &chosen, &mut receipt).await?;
+        }
+    }
+}
+
+impl StorePlatform {
+    async fn wait_for(&self, progress: &dyn StoreProgress, receipt: &Receipt) -> Result<()> {
+        loop {
+            let definition = self.living(receipt).await?;
+            if progress.has_passed(&definition, &receipt.end).await? {
+                // Another life of the group may be the one that has come as far.
+                return self.living(receipt).await.map(drop);
+            }
+        }
+    }
+
+    /// The group that took the rows in, which must still be there.
+    async fn living(&self, receipt: &Receipt) -> Result<Arc<GroupDefinition>> {
+        let definition = self.definition(&receipt.group).await?;
+        if definition.resource == receipt.resource {
+            return Ok(definition);
+        }
+        Err(Error::NotFound {
+            what: "ingestion".into(),
+            name: receipt.ingestion_id(),
+            hint: format!(
+                "; feature group {} was deleted and created again since",
+                receipt.group
+            ),
+        })
+    }
+
+    async fn replay_page(
+        &self,
+        definition: &GroupDefinition,
+        records: &[QuarantinedRecord],
+        receipt: &mut Receipt,
+    ) -> Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let topic = &definition.resource;
+        let appends = records
+            .iter()
+            .map(|record| as_append(record, receipt.ingestion_id))
+            .collect::<Result<Vec<_>>>()?;
+        let appended = self.parts.topics.append(topic, appends).await;
+        let appended = appended.map_err(topic_failed)?;
+        let synced = self.parts.topics.sync(topic).await;
+        synced.map_err(topic_failed)?;
+        for block in appended {
+            receipt.note(&block);
+        }
+        // Marked only after the log has them: a crash in between replays a record twice, which both
+        // stores bear, instead of losing it.
+        let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
+        self.control_plane()
+            .mark_replayed(definition.group.id(), &positions)
+            .await
+    }
+
+    /// The quarantined records of one ingestion, at most a page of them: each holds its bytes.
+    async fn quarantined_of(&self, receipt: &Receipt) -> Result<Vec<QuarantinedRecord>> {
+        let mut found = Vec::new();
+        for (partition, end) in receipt.end.iter() {
+            let start = receipt.start.get(partition).unwrap_or(Offset::ZERO);
+            let mut after = before(partition, start);
+            'pages: loop {
+                let page = self
+                    .quarantined(&receipt.group, after, QUARANTINE_PAGE_ROWS)
+                    .await?;
+                let full = page.len() == QUARANTINE_PAGE_ROWS;
+                for record in page {
+                    if record.position.partition != partition || record.position.offset >= end {
+                        break 'pages;
+                    }
+                    after = Some(record.position);
+                    if belongs_to(&record, receipt) {
+                        found.push(record);
+                    }
+                    if found.len() == QUARANTINE_PAGE_ROWS {
+                        return Ok(found);
+                    }
+                }
+                if !full {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The position after which a listing starts with `start`; `None` is the beginning of all.
+fn before(partition: PartitionId, start: Offset) -> Option<Position> {
+    match (start.0.checked_sub(1), partition.0.checked_sub(1)) {
+        (Some(offset), _) => Some(Position {
+            partition,
+            offset: Offset(offset),
+        }),
+        (None, Some(previous)) => Some(Position {
+            partition: PartitionId(previous),
+            offset: Offset(i64::MAX as u64),
+        }),
+        (None, None) => None,
+    }
+}
+
+fn belongs_to(record: &QuarantinedRecord, receipt: &Receipt) -> bool {
+    let headers = Headers::decode(&record.headers);
+    headers.is_ok_and(|headers| headers.ingestion_id == Some(receipt.ingestion_id))
+}
+
+/// The record as it was, under another ingestion id.
+fn as_append(record: &QuarantinedRecord, ingestion_id: [u8; 16]) -> Result<Append> {
+    // Not kept when they could not be read: whether it was a row or a delete is not known.
+    let headers = Headers::decode(&record.headers).map_err(|_| {
+        Error::Invalid(twinfold_model::Error::NotReplayable {
+            position: record.position.to_string(),
+            reason: record.reason.clone(),
+        })
+    })?;
+    Ok(Append {
+        partition: record.position.partition,
+        headers: Headers {
+            ingestion_id: Some(ingestion_id),
+            ..headers
+        },
+        records: vec![NewRecord {
+            key: Bytes::from(record.key.clone()),
+            value: Bytes::from(record.value.clone()),
+        }],
+    })
+}
+
+async fn timed_out(
+    stores: &[(&'static str, &dyn StoreProgress)],
+    definition: &GroupDefinition,
+    receipt: &Receipt,
+    timeout: Duration,
+) -> Error {
+    let mut state = Vec::new();
+    for (store, progress) in stores {
+        let reached = match progress.reached(definition).await {
+            Ok(reached) => reached,
+            Err(error) => Reached {
+                failing: Some(error.to_string()),
+                ..Reached::default()
+            },
+        };
+        let behind = receipt
+            .end
+            .iter()
+            .filter(|(partition, end)| reached.positions.get(*partition) < Some(*end))
+            .count();
+        let failing = reached
+            .failing
+            .map_or_else(String::new, |reason| format!(" ({reason})"));
+        state.push(format!(
+            "{store} is behind in {behind} of {} partitions{failing}",
+            receipt.end.iter().count()
+        ));
+    }
+    Error::Timeout {
+        action: "waiting for the stores".into(),
+        seconds: timeout.as_secs_f64(),
+        state: state.join(", "),
+    }
+}

@@ -1,0 +1,167 @@
+//! The platform as a process.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tracing::info;
+use twinfold_client::remote::RemoteRegistry;
+use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
+use twinfold_model::ProjectName;
+use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::{SystemClock, TaskGroup};
+use twinfold_store_offline::Files;
+use twinfold_store_online::OnlineStore;
+use twinfold_store_topic::TopicStore;
+
+use crate::http::{self, HttpLimits};
+use crate::platform::{CommittedProgress, Leftovers, Parts, StorePlatform};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiConfig {
+    process: ProcessConfig,
+    http: HttpConfig,
+    limits: HttpLimits,
+    platform: PlatformConfig,
+    registry: UrlConfig,
+    topic: TopicConfig,
+    online: UrlConfig,
+    offline: UrlConfig,
+    datasets: UrlConfig,
+    training: TrainingConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpConfig {
+    address: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlatformConfig {
+    project: String,
+    reconcile_timeout_ms_max: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UrlConfig {
+    url: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopicConfig {
+    url: String,
+    partitions: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainingConfig {
+    memory_bytes_max: usize,
+}
+
+/// Answers for one project: definitions, rows in and out, vectors, training datasets.
+#[derive(Debug)]
+pub struct ApiService {
+    topics: Arc<dyn TopicStore>,
+    online: Arc<dyn OnlineStore>,
+}
+
+impl Service for ApiService {
+    const NAME: &'static str = "twinfold-api";
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+    type Config = ApiConfig;
+
+    fn process(config: &ApiConfig) -> &ProcessConfig {
+        &config.process
+    }
+
+    async fn start(config: ApiConfig, tasks: TaskGroup) -> Result<Self, Failure> {
+        let listener = TcpListener::bind(config.http.address).await?;
+        let address = listener.local_addr()?;
+        let limits = config.limits;
+        let platform = Arc::new(StorePlatform::new(
+            parts(&config, address, tasks.clone()).await?,
+        ));
+        let service = Self {
+            topics: Arc::clone(&platform.parts().topics),
+            online: Arc::clone(&platform.parts().online),
+        };
+        let router = http::router_with(Arc::clone(&platform) as _, limits);
+        info!(%address, "answering");
+        tasks.spawn("http", |shutdown| {
+            twinfold_http_kit::serve(listener, router, shutdown)
+        });
+        tasks.spawn("training datasets", |shutdown| async move {
+            loop {
+                platform.sweep_datasets(Leftovers::Lapsed).await;
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok::<(), Infallible>(()),
+                    () = tokio::time::sleep(RESERVED_FOR) => {}
+                }
+            }
+        });
+        Ok(service)
+    }
+
+    /// Nothing is stored that has a format of its own.
+    async fn migrate(_config: ApiConfig) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        self.topics.close().await?;
+        Ok(self.online.close().await?)
+    }
+}
+
+/// Opens the stores and begins to follow the registry.
+async fn parts(
+    config: &ApiConfig,
+    address: SocketAddr,
+    tasks: TaskGroup,
+) -> Result<Parts, Failure> {
+    let topics = twinfold_store_topic::open(&config.topic.url).await?;
+    let control_plane = Arc::new(RemoteRegistry::connect(&config.registry.url).await?);
+    let followed = Arc::clone(&control_plane);
+    tasks.spawn("definitions", |shutdown| async move {
+        followed.follow(shutdown).await;
+        Ok::<(), Infallible>(())
+    });
+    let committed = |consumer| Arc::new(CommittedProgress::new(Arc::clone(&topics), consumer));
+    Ok(Parts {
+        url: format!("http://{address}"),
+        project: ProjectName::new(config.platform.project.as_str())?,
+        partitions_default: config.topic.partitions,
+        reconcile_timeout: Duration::from_millis(config.platform.reconcile_timeout_ms_max),
+        memory_bytes_max: config.training.memory_bytes_max,
+        clock: Arc::new(SystemClock),
+        online: twinfold_store_online::open(&config.online.url).await?,
+        offline: twinfold_store_offline::open(&config.offline.url).await?,
+        files: Files::open(&config.datasets.url)?,
+        control_plane,
+        online_progress: committed(ONLINEFS),
+        offline_progress: committed(OFFLINEFS),
+        topics,
+        tasks,
+        engine: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_complete() {
+        let config: ApiConfig = toml::from_str(ApiService::DEFAULT_TOML).expect("default.toml");
+        assert_eq!(config.limits, HttpLimits::default());
+    }
+}

@@ -1,0 +1,87 @@
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::info;
+use twinfold_api::platform::{Leftovers, Parts, StorePlatform};
+use twinfold_client::{Definitions, Error, Result, topic_failed};
+use twinfold_model::ProjectName;
+use twinfold_registry::{LocalRegistry, Registry, Stores};
+use twinfold_store_offline::Files;
+
+use crate::config::StoresConfig;
+use crate::engine::EmbeddedEngine;
+use crate::failure::{metadata_failed, offline_failed, online_failed};
+use crate::folder::Folder;
+use crate::progress::WrittenProgress;
+use crate::{Config, Options};
+
+/// Opens every store before any work starts, so that a fault shows here and not later. The registry is the
+/// one that the platform asks.
+pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Registry)> {
+    let Options { config, clock } = options;
+    let project = ProjectName::new(config.platform.project.as_str())?;
+    let folder = Folder::open(folder)?;
+    let stores = stores(&folder.stores(&config.stores)).await?;
+    let registry = Registry::open(stores.clone(), Arc::clone(&clock), config.registry());
+    let registry = registry.await.map_err(Error::from)?;
+    let control_plane = Arc::new(LocalRegistry::new(registry.clone()));
+    let definitions: Arc<dyn Definitions> = Arc::clone(&control_plane) as _;
+    let root = folder.root().to_owned();
+    let Config {
+        platform, training, ..
+    } = &config;
+    let (partitions_default, memory_bytes_max) =
+        (config.topic.partitions, training.memory_bytes_max);
+    let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
+    // Over a database elsewhere a dataset may be in the making in another process.
+    let leftovers = match config.stores.metadata.as_str() {
+        "" => Leftovers::All,
+        _ => Leftovers::Lapsed,
+    };
+    let engine = EmbeddedEngine::new(
+        config,
+        Arc::clone(&clock),
+        stores.clone(),
+        definitions,
+        folder,
+    )?;
+    let engine = Arc::new(engine);
+    let platform = StorePlatform::new(Parts {
+        url: format!("file://{}", root.display()),
+        project,
+        partitions_default,
+        reconcile_timeout,
+        memory_bytes_max,
+        clock,
+        topics: stores.topics,
+        online: stores.online,
+        offline: stores.offline,
+        files: Files::Folder(root),
+        control_plane,
+        online_progress: Arc::new(WrittenProgress(engine.online_statuses.clone())),
+        offline_progress: Arc::new(WrittenProgress(engine.offline_statuses.clone())),
+        tasks: engine.background.clone(),
+        engine: Some(Arc::clone(&engine) as _),
+    });
+    platform.sweep_datasets(leftovers).await;
+    engine.start(registry.clone());
+    info!(url = platform.parts().url, "platform open");
+    Ok((platform, registry))
+}
+
+async fn stores(urls: &StoresConfig) -> Result<Stores> {
+    let metadata = twinfold_store_metadata::open(&urls.metadata).await;
+    let metadata = metadata.map_err(metadata_failed)?;
+    let topics = twinfold_store_topic::open(&urls.topic).await;
+    let topics = topics.map_err(topic_failed)?;
+    let online = twinfold_store_online::open(&urls.online).await;
+    let online = online.map_err(online_failed)?;
+    let offline = twinfold_store_offline::open(&urls.offline).await;
+    Ok(Stores {
+        metadata,
+        topics,
+        online,
+        offline: offline.map_err(offline_failed)?,
+    })
+}

@@ -1,0 +1,136 @@
+use axum::extract::State;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use twinfold_client::IngestProgress;
+use twinfold_http_kit::{Failure, extract};
+use twinfold_model::{Feature, FeatureGroup, ProjectName};
+use twinfold_store_metadata::GroupRecord;
+use twinfold_wire::rest::{
+    FeatureBody, FeatureGroupBody, GroupRecordBody, PageBody, PinnedCommitsBody, ProgressBody,
+};
+
+use super::{Answer, Listing, VersionPath, group_id};
+use crate::{Deletion, Expected, Registry, definition, record_body, revision};
+
+pub(super) fn routes() -> Router<Registry> {
+    let group = "/feature-groups/{project}/{name}/{version}";
+    let part = |part: &str| format!("{group}/{part}");
+    Router::new()
+        .route("/feature-groups", get(list).post(create))
+        .route("/feature-groups/{project}/{name}", get(show_newest))
+        .route(group, get(show).delete(delete))
+        .route(&part("features"), post(append_features))
+        .route(&part("pinned-commits"), get(pinned_commits))
+        .route(&part("progress"), get(progress))
+}
+
+/// A group with what a later change can be tied to.
+struct Tagged(GroupRecord);
+
+impl IntoResponse for Tagged {
+    fn into_response(self) -> Response {
+        let etag = format!("\"{}\"", revision(&self.0));
+        ([(ETAG, etag)], Json(record_body(&self.0))).into_response()
+    }
+}
+
+/// What the header `If-Match` wants to find.
+fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
+    let Some(header) = headers.get(IF_MATCH) else {
+        return Ok(Expected::Anything);
+    };
+    let unreadable = || {
+        Failure::Unreadable(format!(
+            "header if-match: found {header:?}, wanted `*` or entity tags in quotes"
+        ))
+    };
+    let text = header.to_str().map_err(|_| unreadable())?;
+    if text.trim() == "*" {
+        return Ok(Expected::Anything);
+    }
+    let tags = text.split(',').map(|tag| {
+        let tag = tag.trim().strip_prefix('"');
+        let tag = tag.and_then(|tag| tag.strip_suffix('"'));
+        tag.map(str::to_owned).ok_or_else(unreadable)
+    });
+    Ok(Expected::OneOf(tags.collect::<Result<_, _>>()?))
+}
+
+async fn list(
+    State(registry): State<Registry>,
+    extract::Query(listing): extract::Query<Listing>,
+) -> Answer<PageBody<GroupRecordBody>> {
+    let (project, paging) = listing.parts()?;
+    let groups = registry.feature_groups(project.as_ref()).await?;
+    let id = |record: &GroupRecord| {
+        let id = record.group.id();
+        (id.project.to_string(), id.name.to_string(), id.version)
+    };
+    Listing::page(&paging, &groups, id, record_body)
+}
+
+/// Answers when the definition is stored; topic and tables are made after it.
+async fn create(
+    State(registry): State<Registry>,
+    extract::Json(body): extract::Json<FeatureGroupBody>,
+) -> Result<Tagged, Failure> {
+    let group = FeatureGroup::try_from(body)?;
+    Ok(Tagged(registry.create_feature_group(group).await?))
+}
+
+async fn show_newest(
+    State(registry): State<Registry>,
+    extract::Path((project, name)): extract::Path<(String, String)>,
+) -> Result<Tagged, Failure> {
+    let project = ProjectName::new(project)?;
+    Ok(Tagged(
+        registry.newest_feature_group(&project, &name).await?,
+    ))
+}
+
+async fn show(State(registry): State<Registry>, path: VersionPath) -> Result<Tagged, Failure> {
+    Ok(Tagged(registry.feature_group(&group_id(path)?).await?))
+}
+
+async fn append_features(
+    State(registry): State<Registry>,
+    path: VersionPath,
+    headers: HeaderMap,
+    extract::Json(features): extract::Json<Vec<FeatureBody>>,
+) -> Result<Tagged, Failure> {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
+    let features = features.into_iter().map(Feature::try_from);
+    let features = features.collect::<Result<Vec<_>, _>>()?;
+    let changed = registry.append_features_to(&id, features, &expected);
+    Ok(Tagged(changed.await?))
+}
+
+/// Answers when the deletion is stored; topic and tables go after it.
+async fn delete(
+    State(registry): State<Registry>,
+    path: VersionPath,
+    headers: HeaderMap,
+) -> Result<StatusCode, Failure> {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
+    let deleted = registry.delete_expected_group(&id, Deletion::RefuseIfUsed, &expected);
+    deleted.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn pinned_commits(
+    State(registry): State<Registry>,
+    path: VersionPath,
+) -> Answer<PinnedCommitsBody> {
+    let commits = registry.pinned_commits(&group_id(path)?).await?;
+    Ok(Json(PinnedCommitsBody { commits }))
+}
+
+async fn progress(State(registry): State<Registry>, path: VersionPath) -> Answer<ProgressBody> {
+    let record = registry.feature_group(&group_id(path)?).await?;
+    let topics = registry.stores().topics.as_ref();
+    let progress = IngestProgress::committed(topics, &definition(record)).await?;
+    Ok(Json((&progress).into()))
+}

@@ -1,0 +1,110 @@
+//! The registry over HTTP: our resources as JSON below `/v1`, lists in pages, failures as `{code, message,
+//! details}`, and beside them the API of Confluent's schema registry. `docs/http-api.md` lists our routes,
+//! `docs/schema-registry.md` is about the others.
+
+mod confluent;
+mod feature_groups;
+mod feature_views;
+mod feed;
+mod idempotency;
+mod projects;
+mod quarantine;
+mod schemas;
+mod training_datasets;
+
+use axum::{Json, Router, middleware};
+use serde::Deserialize;
+use twinfold_http_kit::extract::Path;
+use twinfold_http_kit::{Failure, Paging, no_such_method, no_such_route};
+use twinfold_model::{FeatureGroupId, ProjectName};
+use twinfold_service_kit::metrics::count_requests;
+use twinfold_wire::rest::PageBody;
+
+use crate::{Error, Registry};
+
+/// Longer waits would be cut by proxies.
+const WAIT_MS_MAX: u64 = 30_000;
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+/// Every route: ours below `/v1`, those of a schema registry at the root. Where another registry keeps the
+/// schemas, the root refers to it.
+pub fn router(registry: Registry) -> Router {
+    let resources = Router::new()
+        .merge(projects::routes())
+        .merge(feature_groups::routes())
+        .merge(feature_views::routes())
+        .merge(training_datasets::routes())
+        .merge(quarantine::routes())
+        .merge(schemas::routes())
+        .merge(feed::routes())
+        .layer(middleware::from_fn_with_state(
+            registry.clone(),
+            idempotency::once,
+        ))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(registry.clone());
+    let root = match registry.foreign() {
+        Some(foreign) => confluent::elsewhere(foreign.url()),
+        None => schema_registry(registry).fallback(confluent::no_such_route),
+    };
+    root.nest("/v1", resources)
+        .layer(middleware::from_fn(count_requests))
+}
+
+/// The routes of Confluent's schema registry alone, for who has routes of its own beside them.
+pub fn schema_registry(registry: Registry) -> Router {
+    confluent::routes().with_state(registry)
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Stale { .. } => Self::Refused {
+                status: axum::http::StatusCode::PRECONDITION_FAILED,
+                code: "stale",
+                message: error.to_string(),
+            },
+            other => Self::Platform(other.into()),
+        }
+    }
+}
+
+/// Which definitions of a kind are wanted.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listing {
+    /// Those of all projects when absent.
+    project: Option<String>,
+    limit: Option<usize>,
+    page_token: Option<String>,
+}
+
+impl Listing {
+    fn parts(self) -> Result<(Option<ProjectName>, Paging), Failure> {
+        let project = self.project.map(ProjectName::new).transpose()?;
+        let paging = Paging {
+            limit: self.limit,
+            page_token: self.page_token,
+        };
+        Ok((project, paging))
+    }
+
+    /// The wanted part of definitions that are ordered by project, name and version.
+    fn page<T, B>(
+        paging: &Paging,
+        all: &[T],
+        id: impl Fn(&T) -> (String, String, u32),
+        body: impl Fn(&T) -> B,
+    ) -> Answer<PageBody<B>> {
+        Ok(Json(paging.page(all, id, body)?))
+    }
+}
+
+/// Where one version of something is.
+type VersionPath = Path<(String, String, u32)>;
+
+fn group_id(Path((project, name, version)): VersionPath) -> Result<FeatureGroupId, Failure> {
+    Ok(FeatureGroupId::new(&project, &name, version)?)
+}

@@ -1,0 +1,153 @@
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use twinfold_http_kit::{Failure, Paging, extract};
+use twinfold_model::{DatasetSpec, Error as ModelError, ProjectName, TrainingDataset};
+use twinfold_wire::rest::{
+    DatasetSpecBody, PageBody, ReservationBody, ReserveDatasetBody, ResolvedDatasetBody,
+    TrainingDatasetBody,
+};
+
+use super::{Answer, Listing, VersionPath};
+use crate::Registry;
+
+pub(super) fn routes() -> Router<Registry> {
+    let dataset = "/training-datasets/{project}/{name}/{version}";
+    Router::new()
+        .route("/training-datasets", get(list))
+        .route("/training-datasets/resolve", post(resolve))
+        .route("/training-datasets/{project}/{name}", get(show_newest))
+        .route(dataset, get(show).put(put).delete(delete))
+        .route("/reservations", get(reservations).post(reserve))
+        .route("/reservations/{project}/{name}/{version}", post(renew))
+}
+
+async fn list(
+    State(registry): State<Registry>,
+    extract::Query(listing): extract::Query<Listing>,
+) -> Answer<PageBody<TrainingDatasetBody>> {
+    let (project, paging) = listing.parts()?;
+    let datasets = registry.training_datasets(project.as_ref()).await?;
+    let id = |dataset: &TrainingDataset| {
+        let name = dataset.name.to_string();
+        (dataset.project.to_string(), name, dataset.version)
+    };
+    Listing::page(&paging, &datasets, id, |dataset| dataset.into())
+}
+
+/// Stores nothing: whoever builds a dataset asks for its query first.
+async fn resolve(
+    State(registry): State<Registry>,
+    extract::Json(spec): extract::Json<DatasetSpecBody>,
+) -> Answer<ResolvedDatasetBody> {
+    let spec = DatasetSpec::try_from(spec)?;
+    let (spec, query) = registry.resolve_dataset(spec).await?;
+    Ok(Json(ResolvedDatasetBody {
+        spec: (&spec).into(),
+        query: (&query).into(),
+    }))
+}
+
+async fn show_newest(
+    State(registry): State<Registry>,
+    extract::Path((project, name)): extract::Path<(String, String)>,
+) -> Answer<TrainingDatasetBody> {
+    let project = ProjectName::new(project)?;
+    let dataset = registry.training_dataset(&project, &name, None).await?;
+    Ok(Json((&dataset).into()))
+}
+
+async fn show(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version)): VersionPath,
+) -> Answer<TrainingDatasetBody> {
+    let project = ProjectName::new(project)?;
+    let dataset = registry.training_dataset(&project, &name, Some(version));
+    Ok(Json((&dataset.await?).into()))
+}
+
+/// Finishes a reserved version.
+async fn put(
+    State(registry): State<Registry>,
+    extract::Path(path): VersionPath,
+    extract::Json(dataset): extract::Json<TrainingDatasetBody>,
+) -> Result<StatusCode, Failure> {
+    let named = (&dataset.project, &dataset.name, &dataset.version);
+    if named != (&path.0, &path.1, &path.2) {
+        return Err(Failure::from(ModelError::InvalidDataset {
+            dataset: format!("{}.{}_{}", dataset.project, dataset.name, dataset.version),
+            reason: format!("wanted {}.{}_{}, as its path says", path.0, path.1, path.2),
+        }));
+    }
+    let dataset = TrainingDataset::try_from(dataset)?;
+    registry.put_training_dataset(&dataset).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Forgets a dataset or gives up a reservation.
+async fn delete(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version)): VersionPath,
+) -> Result<StatusCode, Failure> {
+    let project = ProjectName::new(project)?;
+    let deleted = registry.delete_training_dataset(&project, &name, version);
+    deleted.await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reservations {
+    project: String,
+    limit: Option<usize>,
+    page_token: Option<String>,
+}
+
+async fn reservations(
+    State(registry): State<Registry>,
+    extract::Query(asked): extract::Query<Reservations>,
+) -> Answer<PageBody<ReservationBody>> {
+    let project = ProjectName::new(asked.project)?;
+    let paging = Paging {
+        limit: asked.limit,
+        page_token: asked.page_token,
+    };
+    let reserved = registry.reserved_training_datasets(&project).await?;
+    let page = paging.page(
+        &reserved,
+        |reservation| (reservation.name.clone(), reservation.version),
+        |reservation| ReservationBody {
+            project: reservation.project.to_string(),
+            name: reservation.name.clone(),
+            version: reservation.version,
+            has_lapsed: reservation.has_lapsed,
+        },
+    );
+    Ok(Json(page?))
+}
+
+async fn reserve(
+    State(registry): State<Registry>,
+    extract::Json(wanted): extract::Json<ReserveDatasetBody>,
+) -> Answer<ReservationBody> {
+    let project = ProjectName::new(wanted.project)?;
+    let reserved = registry.reserve_training_dataset(&project, &wanted.name, wanted.version);
+    Ok(Json(ReservationBody {
+        version: reserved.await?,
+        project: project.to_string(),
+        name: wanted.name,
+        has_lapsed: false,
+    }))
+}
+
+async fn renew(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version)): VersionPath,
+) -> Result<StatusCode, Failure> {
+    let project = ProjectName::new(project)?;
+    let renewed = registry.renew_training_dataset(&project, &name, version);
+    renewed.await?;
+    Ok(StatusCode::NO_CONTENT)
+}

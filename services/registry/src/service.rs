@@ -1,0 +1,115 @@
+//! The registry as a process.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tracing::info;
+use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::{SystemClock, TaskGroup};
+
+use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistryConfig {
+    process: ProcessConfig,
+    http: HttpConfig,
+    metadata: MetadataConfig,
+    topic: TopicConfig,
+    online: StoreConfig,
+    offline: StoreConfig,
+    schema_registry: ForeignConfig,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpConfig {
+    address: SocketAddr,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MetadataConfig {
+    url: String,
+    feed_poll_ms: NonZeroU64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoreConfig {
+    url: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TopicConfig {
+    url: String,
+    retention_hours: NonZeroU64,
+}
+
+/// Answers for definitions and makes topics and tables so.
+#[derive(Debug)]
+pub struct RegistryService {
+    stores: Stores,
+}
+
+impl Service for RegistryService {
+    const NAME: &'static str = "twinfold-registry";
+    const DEFAULT_TOML: &'static str = include_str!("../default.toml");
+    type Config = RegistryConfig;
+
+    fn process(config: &RegistryConfig) -> &ProcessConfig {
+        &config.process
+    }
+
+    async fn start(config: RegistryConfig, tasks: TaskGroup) -> Result<Self, Failure> {
+        let foreign = match config.schema_registry.url.is_empty() {
+            true => None,
+            false => Some(ForeignRegistry::new(config.schema_registry)?),
+        };
+        let listener = TcpListener::bind(config.http.address).await?;
+        let stores = Stores {
+            metadata: twinfold_store_metadata::open(&config.metadata.url).await?,
+            topics: twinfold_store_topic::open(&config.topic.url).await?,
+            online: twinfold_store_online::open(&config.online.url).await?,
+            offline: twinfold_store_offline::open(&config.offline.url).await?,
+        };
+        let retention_s = config.topic.retention_hours.get().saturating_mul(3_600);
+        let retention = Duration::from_secs(retention_s);
+        let registry_config = Config {
+            topic_retention: Some(retention),
+            feed_poll: Duration::from_millis(config.metadata.feed_poll_ms.get()),
+            foreign,
+            ..Config::default()
+        };
+        let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);
+        let registry = registry.await?;
+        info!(address = %listener.local_addr()?, "answering");
+        let router = http::router(registry.clone());
+        tasks.spawn("http", |shutdown| {
+            twinfold_http_kit::serve(listener, router, shutdown)
+        });
+        tasks.spawn("reconcile", |shutdown| async move {
+            registry.run(shutdown).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(Self { stores })
+    }
+
+    /// Opening migrates.
+    async fn migrate(config: RegistryConfig) -> Result<(), Failure> {
+        let metadata = twinfold_store_metadata::open(&config.metadata.url).await?;
+        Ok(metadata.close().await?)
+    }
+
+    async fn close(self) -> Result<(), Failure> {
+        self.stores.topics.close().await?;
+        self.stores.online.close().await?;
+        Ok(self.stores.metadata.close().await?)
+    }
+}

@@ -1,0 +1,207 @@
+//! Whoever needs the registry cannot tell whether it is in the same process.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use twinfold_client::remote::RemoteRegistry;
+use twinfold_client::{ControlPlane, Result};
+use twinfold_model::{
+    Feature, FeatureGroup, FeatureType, FeatureViewId, Offset, PartitionId, Position, ProjectName,
+    QuarantinedRecord, TrainingDataset,
+};
+use twinfold_registry::{LocalRegistry, http};
+use twinfold_testkit::weather_group;
+
+use crate::definitions::{dataset, id, pin, project, quarantined, view};
+use crate::world::Place;
+
+const WAIT: Duration = Duration::from_secs(60);
+const NO_TIME: Duration = Duration::from_millis(1);
+
+/// A registry that works, seen from near and from far.
+struct Both {
+    _place: Place,
+    stop: CancellationToken,
+    near: Arc<dyn ControlPlane>,
+    far: Arc<dyn ControlPlane>,
+}
+
+impl Both {
+    async fn new() -> Self {
+        let place = Place::new().await;
+        let registry = place.registry().await;
+        let stop = CancellationToken::new();
+        let (working, token) = (registry.clone(), stop.clone());
+        tokio::spawn(async move { working.run(token).await });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let router = http::router(registry.clone());
+        tokio::spawn(twinfold_http_kit::serve(listener, router, stop.clone()));
+        let far = RemoteRegistry::connect(&format!("http://{address}")).await;
+        let far = Arc::new(far.expect("it answers"));
+        let (followed, token) = (Arc::clone(&far), stop.clone());
+        tokio::spawn(async move { followed.follow(token).await });
+        Self {
+            _place: place,
+            stop,
+            near: Arc::new(LocalRegistry::new(registry)),
+            far,
+        }
+    }
+}
+
+impl Drop for Both {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn said<T: Debug>(answer: Result<T>) -> String {
+    match answer {
+        Ok(answer) => format!("{answer:?}"),
+        Err(error) => format!("{error:?} {error}"),
+    }
+}
+
+fn of_version(version: u32) -> TrainingDataset {
+    TrainingDataset {
+        version,
+        pins: vec![pin(1, 3)],
+        ..dataset(view(1).query)
+    }
+}
+
+/// Defines all there is through one of the two, and undoes it.
+async fn life(registry: &dyn ControlPlane) -> Vec<String> {
+    let (group, id, project) = (weather_group(), id(), project());
+    let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+    let created = registry.create_feature_group(&group, WAIT).await;
+    let again = registry.create_feature_group(&group, WAIT).await;
+    let appended = registry.append_features(&id, vec![gust.clone()], WAIT);
+    let mut said_all = vec![
+        said(created),
+        said(again),
+        said(appended.await),
+        said(registry.group(&id).await),
+        said(registry.append_features(&id, vec![gust], WAIT).await),
+        said(registry.schemas(&id).await),
+        said(registry.create_feature_view(&view(1)).await),
+        said(registry.create_feature_view(&view(1)).await),
+        said(registry.delete_feature_group(&id, WAIT).await),
+    ];
+    let reserve = || registry.reserve_training_dataset(&project, "heat", None);
+    for version in [1, 2] {
+        said_all.push(said(reserve().await));
+        let renewed = registry.renew_training_dataset(&project, "heat", version);
+        said_all.push(said(renewed.await));
+    }
+    said_all.extend([
+        said(registry.put_training_dataset(&of_version(1)).await),
+        said(registry.put_training_dataset(&of_version(7)).await),
+        said(registry.reserved_training_datasets(&project).await),
+        said(registry.pinned_commits(&id).await),
+    ]);
+    said_all.extend(questions(registry, &project).await);
+    for version in [1, 2, 2] {
+        let deleted = registry.delete_training_dataset(&project, "heat", version);
+        said_all.push(said(deleted.await));
+    }
+    said_all.extend(bad_records(registry).await);
+    said_all.extend([
+        said(registry.delete_feature_view(&view(1).id).await),
+        said(registry.delete_feature_view(&view(1).id).await),
+        said(registry.delete_feature_group(&id, WAIT).await),
+        said(registry.group(&id).await),
+        said(registry.groups().await),
+    ]);
+    said_all
+}
+
+async fn questions(registry: &dyn ControlPlane, project: &ProjectName) -> Vec<String> {
+    let unknown = FeatureViewId::new("default", "heat", 2).expect("valid");
+    let elsewhere = ProjectName::new("elsewhere").expect("valid");
+    let dataset =
+        async |name: &str, version| said(registry.training_dataset(project, name, version).await);
+    vec![
+        said(registry.newest_feature_group(project, "weather").await),
+        said(registry.newest_feature_group(project, "wether").await),
+        said(registry.newest_feature_group(project, "a/b é?").await),
+        said(registry.feature_view(&view(1).id).await),
+        said(registry.feature_view(&unknown).await),
+        said(registry.newest_feature_view(project, "heat").await),
+        said(registry.newest_feature_view(project, "heath").await),
+        said(registry.feature_views(project).await),
+        said(registry.feature_views(&elsewhere).await),
+        said(registry.resolve_dataset(of_version(1).spec).await),
+        dataset("heat", None).await,
+        dataset("heat", Some(1)).await,
+        dataset("heat", Some(2)).await,
+        dataset("../heat", None).await,
+        said(registry.training_datasets(project).await),
+        said(registry.training_datasets(&elsewhere).await),
+    ]
+}
+
+async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
+    let at = |offset| Position {
+        partition: PartitionId(0),
+        offset: Offset(offset),
+    };
+    let records: Vec<QuarantinedRecord> = (0..5).map(quarantined).collect();
+    vec![
+        said(registry.quarantine(records).await),
+        said(registry.quarantined(&id(), None, 2).await),
+        said(registry.quarantined(&id(), Some(at(1)), 10).await),
+        said(registry.mark_replayed(&id(), &[at(2), at(3)]).await),
+        said(registry.quarantined(&id(), Some(at(0)), 10).await),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_registry_says_the_same_near_and_far() {
+    let (one, other) = (Both::new().await, Both::new().await);
+    let near = life(one.near.as_ref()).await;
+    let far = life(other.far.as_ref()).await;
+    assert_eq!(far, near);
+    assert!(near.iter().any(|said| said.contains("InUse")), "{near:?}");
+}
+
+/// What was changed through a client is what it knows from then on, although the feed comes later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_knows_what_it_has_changed() {
+    let both = Both::new().await;
+    let far = both.far.as_ref();
+    for round in 0..10 {
+        let group = weather_group();
+        far.create_feature_group(&group, WAIT).await.expect("made");
+        assert_eq!(known(far).await, [group], "{round}");
+        let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+        let changed = far.append_features(&id(), vec![gust], WAIT).await;
+        assert_eq!(known(far).await, [changed.expect("changed").group.clone()]);
+        far.delete_feature_group(&id(), WAIT).await.expect("gone");
+        assert_eq!(known(far).await, [], "{round}");
+    }
+}
+
+async fn known(registry: &dyn ControlPlane) -> Vec<FeatureGroup> {
+    let groups = registry.groups().await.expect("readable");
+    groups.iter().map(|known| known.group.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_goes_on_when_nobody_waits_for_it_any_longer() {
+    let both = Both::new().await;
+    let group = weather_group();
+    let late = both.far.create_feature_group(&group, NO_TIME);
+    if let Err(error) = late.await {
+        assert!(error.retry(), "{error}");
+    }
+    twinfold_testkit::eventually(WAIT, || async {
+        let known = both.near.group(&id()).await;
+        known.is_ok_and(|known| known.state == twinfold_model::ResourceState::Active)
+    })
+    .await;
+}

@@ -1,0 +1,242 @@
+//! The registry's interface as any client of HTTP sees it.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode};
+use serde_json::{Value as Json, json};
+use tower::ServiceExt;
+use twinfold_client::RESERVED_FOR;
+use twinfold_model::{FeatureGroup, FeatureGroupId};
+use twinfold_registry::http;
+use twinfold_testkit::weather_group;
+use twinfold_wire::rest::FeatureGroupBody;
+
+use crate::world::Place;
+
+const GROUPS: &str = "/v1/feature-groups";
+const WEATHER: &str = "/v1/feature-groups/default/weather/1";
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+struct Answered {
+    status: StatusCode,
+    etag: Option<String>,
+    body: Json,
+}
+
+/// One request with some headers, and what is said to it.
+async fn ask(
+    router: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Json,
+) -> Answered {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request
+        .body(Body::from(body.to_string()))
+        .expect("a request");
+    let answer = router.clone().oneshot(request).await.expect("infallible");
+    let status = answer.status();
+    let etag = answer.headers().get("etag");
+    let etag = etag.map(|etag| etag.to_str().expect("text").to_owned());
+    let bytes = to_bytes(answer.into_body(), 1 << 20).await.expect("short");
+    let body = if bytes.is_empty() {
+        Json::Null
+    } else {
+        serde_json::from_slice(&bytes).expect("JSON")
+    };
+    Answered { status, etag, body }
+}
+
+async fn get(router: &Router, path: &str) -> Answered {
+    ask(router, Method::GET, path, &[], &Json::Null).await
+}
+
+async fn post(router: &Router, path: &str, key: &str, body: &Json) -> Answered {
+    let key = [("idempotency-key", key)];
+    ask(router, Method::POST, path, &key, body).await
+}
+
+async fn router(place: &Place) -> Router {
+    http::router(place.registry().await)
+}
+
+/// The group of weather under another name.
+fn named(name: &str, version: u32) -> Json {
+    let mut spec = weather_group().to_spec();
+    spec.id = FeatureGroupId::new("default", name, version).expect("valid");
+    let group = FeatureGroup::new(spec).expect("valid");
+    serde_json::to_value(FeatureGroupBody::from(&group)).expect("serializable")
+}
+
+fn feature(name: &str) -> Json {
+    json!([{"name": name, "type": "double"}])
+}
+
+#[tokio::test]
+async fn a_list_comes_in_pages() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let ids = [("a", 2), ("a", 10), ("b", 1), ("c", 1), ("c", 2)];
+    for (name, version) in ids {
+        let made = ask(&router, Method::POST, GROUPS, &[], &named(name, version)).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    }
+    let mut found = Vec::new();
+    let mut next = format!("{GROUPS}?project=default&limit=2");
+    loop {
+        let page = get(&router, &next).await.body;
+        let items = page["items"].as_array().expect("items").clone();
+        assert!(items.len() <= 2, "{page}");
+        found.extend(items.iter().map(|item| {
+            let id = &item["group"];
+            let name = id["name"].as_str().expect("a name").to_owned();
+            (name, id["version"].as_u64().expect("a version"))
+        }));
+        let Some(token) = page["next_page_token"].as_str() else {
+            break;
+        };
+        next = format!("{GROUPS}?project=default&limit=2&page_token={token}");
+    }
+    let wanted = ids.map(|(name, version)| (name.to_owned(), u64::from(version)));
+    assert_eq!(found, wanted);
+    for wrong in ["limit=0", "limit=1001", "page_token=7", "pages=1"] {
+        let refused = get(&router, &format!("{GROUPS}?{wrong}")).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+        assert_eq!(refused.body["code"], "invalid", "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    let first = made.etag.expect("a tag");
+    assert_eq!(get(&router, WEATHER).await.etag.as_ref(), Some(&first));
+
+    let features = format!("{WEATHER}/features");
+    let append = |tag: String, name: &'static str| {
+        let (router, features) = (router.clone(), features.clone());
+        async move {
+            let tag = [("if-match", tag.as_str())];
+            ask(&router, Method::POST, &features, &tag, &feature(name)).await
+        }
+    };
+    let second = append(first.clone(), "gust").await;
+    assert_eq!(second.status, StatusCode::OK, "{}", second.body);
+    let second = second.etag.expect("a tag");
+    assert_ne!(first, second);
+    let stale = append(first.clone(), "snow").await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    assert_eq!(stale.body["code"], "stale");
+    let message = stale.body["message"].as_str().expect("a message");
+    assert!(message.contains("default.weather_1"), "{message}");
+    let either = append(format!("{first}, {second}"), "snow").await;
+    assert_eq!(either.status, StatusCode::OK, "{}", either.body);
+    let unreadable = append("first".to_owned(), "hail").await;
+    assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
+
+    for (tag, wanted) in [
+        (second.as_str(), StatusCode::PRECONDITION_FAILED),
+        (
+            either.etag.as_deref().expect("a tag"),
+            StatusCode::NO_CONTENT,
+        ),
+    ] {
+        let tag = [("if-match", tag)];
+        let deleted = ask(&router, Method::DELETE, WEATHER, &tag, &Json::Null).await;
+        assert_eq!(deleted.status, wanted, "{}", deleted.body);
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_served_once() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let first = post(&router, GROUPS, "k", &named("weather", 1)).await;
+    assert_eq!(first.status, StatusCode::OK, "{}", first.body);
+    let again = post(&router, GROUPS, "k", &named("weather", 1)).await;
+    assert_eq!(
+        (again.status, &again.etag, &again.body),
+        (first.status, &first.etag, &first.body)
+    );
+    let other = post(&router, GROUPS, "k", &named("trips", 1)).await;
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(other.body["code"], "idempotency_key_reused");
+    let elsewhere = post(&router, "/v1/projects", "k", &json!({"name": "rides"})).await;
+    assert_eq!(elsewhere.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    // A refusal is an answer too.
+    for _ in 0..2 {
+        let refused = post(&router, GROUPS, "l", &named("weather", 1)).await;
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        assert_eq!(refused.body["code"], "already_exists");
+    }
+    let all = get(&router, GROUPS).await.body;
+    assert_eq!(all["items"].as_array().map(Vec::len), Some(1), "{all}");
+
+    // A day later nobody asks whether it was the same request.
+    place.clock.advance(DAY + Duration::from_secs(1));
+    let later = post(&router, GROUPS, "k", &named("trips", 1)).await;
+    assert_eq!(later.status, StatusCode::OK, "{}", later.body);
+
+    let long = "k".repeat(256);
+    let refused = post(&router, GROUPS, &long, &named("a", 1)).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_project_is_created_or_comes_with_what_is_in_it() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let rides = json!({"name": "rides"});
+    for wanted in [StatusCode::OK, StatusCode::CONFLICT] {
+        let made = ask(&router, Method::POST, "/v1/projects", &[], &rides).await;
+        assert_eq!(made.status, wanted, "{}", made.body);
+    }
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let page = get(&router, "/v1/projects?limit=1").await.body;
+    assert_eq!(page["items"], json!([{"name": "default"}]));
+    assert!(page["next_page_token"].is_string(), "{page}");
+    assert_eq!(get(&router, "/v1/projects/rides").await.body, rides);
+    let unknown = get(&router, "/v1/projects/ride").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    let message = unknown.body["message"].as_str().expect("a message");
+    assert!(message.ends_with("did you mean `rides`?"), "{message}");
+}
+
+#[tokio::test]
+async fn a_reservation_lapses_unless_it_is_renewed() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let wanted = json!({"project": "default", "name": "heat"});
+    for (key, version) in [("k", 1), ("k", 1), ("l", 2)] {
+        let reserved = post(&router, "/v1/reservations", key, &wanted).await;
+        assert_eq!(reserved.body["version"], version, "{}", reserved.body);
+    }
+    let renew = async |version: u32| {
+        let path = format!("/v1/reservations/default/heat/{version}");
+        let renewed = ask(&router, Method::POST, &path, &[], &Json::Null).await;
+        renewed.status
+    };
+    let nearly_all = RESERVED_FOR - Duration::from_secs(1);
+    place.clock.advance(nearly_all);
+    assert_eq!(renew(1).await, StatusCode::NO_CONTENT);
+    place.clock.advance(nearly_all);
+    assert_eq!(renew(1).await, StatusCode::NO_CONTENT);
+    assert_eq!(renew(2).await, StatusCode::NOT_FOUND);
+    let listed = get(&router, "/v1/reservations?project=default").await.body;
+    let lapsed = |index: usize| listed["items"][index]["has_lapsed"].as_bool();
+    assert_eq!(
+        (lapsed(0), lapsed(1)),
+        (Some(false), Some(true)),
+        "{listed}"
+    );
+}

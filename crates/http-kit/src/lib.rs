@@ -1,15 +1,18 @@
-//! What every HTTP interface of ours shares: how it listens, what is taken out of requests, and failures
-//! as `{code, message, details}`.
+//! What every HTTP interface of ours shares: how it listens, what is taken out of requests, failures as
+//! `{code, message, details}`, and its description.
 //!
-//! Knows no resource. The entry types are [`Failure`], which handlers fail with, and the extractors of
-//! [`extract`].
+//! Knows no resource. The entry types are [`Routes`], of which a router and its OpenAPI document are made,
+//! [`Failure`], which handlers fail with, and the extractors of [`extract`].
 
 pub mod extract;
 mod failure;
+mod openapi;
 mod pages;
+mod routes;
 mod serve;
 
 pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use pages::{ITEMS_MAX, Paging, token};
+pub use routes::{Operation, Routes};
 pub use serve::{Stopping, serve};

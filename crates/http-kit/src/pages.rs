@@ -1,6 +1,7 @@
 //! Lists in pages: `limit` and `page_token` in, `next_page_token` out. What a token says is nobody else's
 //! business, so it may change.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,10 +13,12 @@ pub const ITEMS_MAX: usize = 1_000;
 const ITEMS: usize = 100;
 
 /// Which part of a list is wanted, as it stands among the query parameters.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Paging {
+    /// How many items; 100 unless told, 1,000 at most.
     pub limit: Option<usize>,
+    /// The `next_page_token` of the page before.
     pub page_token: Option<String>,
 }
 

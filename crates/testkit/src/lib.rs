@@ -3,12 +3,14 @@
 //! A dev-dependency only. Knows `model` and Arrow, so that every other crate can use it; what is
 //! wrong panics, because it is wrong in a test. Start with [`groups`] and [`rows()`].
 
+mod committed;
 pub mod groups;
 pub mod rows;
 mod servers;
 pub mod strategies;
 mod wait;
 
+pub use committed::assert_committed;
 pub use groups::{all_types_group, bench_group, group, weather_group};
 pub use rows::{BENCH_START_US, SplitMix, array, arrow_schema, batch, bench_rows, rows};
 pub use servers::{Proxied, Servers, servers};

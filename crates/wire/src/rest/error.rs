@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::Error;
 
 use super::{Exact, FeatureGroupIdBody, QuarantinedRecordBody};
 
 /// What every service answers when a call fails.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorBody {
     /// For programs; never changes.
@@ -17,7 +18,7 @@ pub struct ErrorBody {
 }
 
 /// The fields of a failure, by its kind: `{"not_found": {"what": "feature group", …}}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ErrorDetailsBody {
     Invalid(InvalidBody),
@@ -80,7 +81,7 @@ pub enum ErrorDetailsBody {
 }
 
 /// What is wrong with a definition or a value: a counterpart of each of the model's errors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum InvalidBody {
     Name {

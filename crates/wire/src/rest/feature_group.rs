@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use twinfold_model::{
     Error, Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, ResourceState, Ttl,
@@ -7,7 +8,7 @@ use twinfold_model::{
 
 use super::ValueBody;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureGroupIdBody {
     pub project: String,
@@ -15,7 +16,7 @@ pub struct FeatureGroupIdBody {
     pub version: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureBody {
     pub name: String,
@@ -34,7 +35,7 @@ pub struct FeatureBody {
     pub description: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureGroupBody {
     pub project: String,
@@ -55,7 +56,7 @@ pub struct FeatureGroupBody {
 }
 
 /// Where a resource stands: `{"state": "failed", "reason": "…"}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StateBody {
     Creating,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{CompareOp, Filter};
 
@@ -6,7 +7,7 @@ use super::ValueBody;
 /// Filters nested deeper than this are refused: JSON readers give up at 128 levels.
 pub const FILTER_DEPTH_MAX: usize = 32;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CompareOpBody {
     Equal,
@@ -17,7 +18,7 @@ pub enum CompareOpBody {
     GreaterOrEqual,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FilterBody {
     Compare {

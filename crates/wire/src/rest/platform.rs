@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FeatureGroupBody, StateBody};
 
 /// What a platform is, asked once by whoever connects.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlatformBody {
     /// The project that names without a project belong to.
@@ -14,7 +15,7 @@ pub struct PlatformBody {
 }
 
 /// What one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsBody {
     /// Of a body of rows.
@@ -26,7 +27,7 @@ pub struct LimitsBody {
 }
 
 /// A feature group as writers and readers need it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupDefinitionBody {
     pub group: FeatureGroupBody,

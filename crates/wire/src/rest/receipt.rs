@@ -1,17 +1,18 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{Offset, PartitionId, Positions};
 
 use super::FeatureGroupIdBody;
 
 /// Per partition, the first offset that is not included.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct PositionsBody(pub BTreeMap<u32, u64>);
 
 /// Proof that rows are in the topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBody {
     pub group: FeatureGroupIdBody,
@@ -25,7 +26,7 @@ pub struct ReceiptBody {
 }
 
 /// What to wait for, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WaitBody {
     pub receipt: ReceiptBody,
@@ -35,7 +36,7 @@ pub struct WaitBody {
 }
 
 /// How far a group's rows have come.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProgressBody {
     pub topic: PositionsBody,

@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{DatasetSpecBody, FeatureGroupBody, QueryBody, StateBody};
 
 /// Some of a list, in its order.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PageBody<T> {
     pub items: Vec<T>,
@@ -12,14 +13,14 @@ pub struct PageBody<T> {
     pub next_page_token: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectBody {
     pub name: String,
 }
 
 /// A feature group as the registry knows it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupRecordBody {
     pub group: FeatureGroupBody,
@@ -34,7 +35,7 @@ pub struct GroupRecordBody {
 }
 
 /// A schema that rows of a topic may be written with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaBody {
     pub id: u32,
@@ -42,21 +43,21 @@ pub struct SchemaBody {
 }
 
 /// Where the change feed is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewestChangeBody {
     pub sequence: u64,
 }
 
 /// Commits that training datasets were read from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PinnedCommitsBody {
     pub commits: Vec<u64>,
 }
 
 /// A specification of a training dataset that was checked, and the query to run for it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResolvedDatasetBody {
     pub spec: DatasetSpecBody,
@@ -64,7 +65,7 @@ pub struct ResolvedDatasetBody {
 }
 
 /// Which version of a training dataset is wanted; the next free one when none is named.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReserveDatasetBody {
     pub project: String,
@@ -74,7 +75,7 @@ pub struct ReserveDatasetBody {
 }
 
 /// A version of a training dataset that is being made, or whose making was cut short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReservationBody {
     pub project: String,

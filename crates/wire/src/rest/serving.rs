@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{Error, EventTime, FeatureVector, GroupPresence, Presence};
 
 use super::{ColumnBody, FeatureGroupIdBody, FeatureViewIdBody, ValueBody};
 
 /// What vectors are made of: `{"view": {…}}` or `{"dataset": {…}}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ServingSourceBody {
     View(FeatureViewIdBody),
@@ -14,7 +15,7 @@ pub enum ServingSourceBody {
 }
 
 /// A plan for vectors, made once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorReaderBody {
     /// Names and types of a vector's entries, in order.
@@ -26,7 +27,7 @@ pub struct VectorReaderBody {
 }
 
 /// Which vectors, and how.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VectorsBody {
     pub source: ServingSourceBody,
@@ -43,7 +44,7 @@ pub struct VectorsBody {
     pub allow_error: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PresenceBody {
     Present,
@@ -52,7 +53,7 @@ pub enum PresenceBody {
     Error,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupPresenceBody {
     pub group: FeatureGroupIdBody,
@@ -61,7 +62,7 @@ pub struct GroupPresenceBody {
     pub event_time_us: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureVectorBody {
     pub values: Vec<ValueBody>,

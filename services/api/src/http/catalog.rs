@@ -1,32 +1,79 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::GroupDefinition;
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
 use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
 
-use super::{Answer, Api, GroupPath, below, group_id, group_path};
+use super::{Answer, Api, GroupPath, group_id, group_path};
 
-pub(super) fn routes() -> Router<Api> {
-    let view = "/feature-views/{project}/{name}/{version}";
-    Router::new()
-        .route(
-            &below("/feature-groups"),
-            get(list_groups).post(create_group),
+pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
+    let routes = routes
+        .get(
+            "/feature-groups",
+            list_groups,
+            Operation::new("Every feature group").answers::<Vec<GroupDefinitionBody>>(),
         )
-        .route(&below("/feature-groups/{name}"), get(show_group))
-        .route(&group_path(""), delete(delete_group))
-        .route(&group_path("/features"), post(append_features))
-        .route(&below("/feature-views"), get(list_views).post(create_view))
-        .route(&below("/feature-views/{name}"), get(show_view))
-        .route(&below(view), delete(delete_view))
+        .post(
+            "/feature-groups",
+            create_group,
+            Operation::new("Create a feature group with its topic and tables")
+                .asks::<FeatureGroupBody>()
+                .answers::<GroupDefinitionBody>(),
+        )
+        .get(
+            "/feature-groups/{name}",
+            show_group,
+            Operation::new("One feature group")
+                .query::<Version>()
+                .answers::<GroupDefinitionBody>(),
+        )
+        .delete(
+            &group_path(""),
+            delete_group,
+            Operation::new("Delete a feature group with its topic and tables"),
+        )
+        .post(
+            &group_path("/features"),
+            append_features,
+            Operation::new("Add features to a feature group")
+                .asks::<Vec<FeatureBody>>()
+                .answers::<GroupDefinitionBody>(),
+        );
+    view_routes(routes)
+}
+
+fn view_routes(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .get(
+            "/feature-views",
+            list_views,
+            Operation::new("Every feature view").answers::<Vec<FeatureViewBody>>(),
+        )
+        .post(
+            "/feature-views",
+            create_view,
+            Operation::new("Create a feature view").asks::<FeatureViewBody>(),
+        )
+        .get(
+            "/feature-views/{name}",
+            show_view,
+            Operation::new("One feature view")
+                .query::<Version>()
+                .answers::<FeatureViewBody>(),
+        )
+        .delete(
+            "/feature-views/{project}/{name}/{version}",
+            delete_view,
+            Operation::new("Delete a feature view"),
+        )
 }
 
 /// Which version; the newest when none is named.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Version {
     pub(super) version: Option<u32>,

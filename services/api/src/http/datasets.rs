@@ -1,27 +1,57 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::DatasetSpec;
 use twinfold_wire::rest::{DatasetCheckBody, DatasetSpecBody, TrainingDatasetBody};
 
 use super::arrow_stream::answer;
 use super::catalog::Version;
-use super::{Answer, Api, below};
+use super::{Answer, Api};
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route(&below("/datasets"), get(list).post(create))
-        .route(&below("/datasets/{name}"), get(show))
-        .route(
-            &below("/datasets/{name}/{version}"),
-            axum::routing::delete(delete),
+pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
+    let dataset = "/datasets/{name}/{version}";
+    routes
+        .get(
+            "/datasets",
+            list,
+            Operation::new("Every training dataset").answers::<Vec<TrainingDatasetBody>>(),
         )
-        .route(&below("/datasets/{name}/{version}/rows"), get(read))
-        .route(&below("/datasets/{name}/{version}/check"), get(verify))
+        .post(
+            "/datasets",
+            create,
+            Operation::new("Make a training dataset")
+                .asks::<DatasetSpecBody>()
+                .answers::<TrainingDatasetBody>(),
+        )
+        .get(
+            "/datasets/{name}",
+            show,
+            Operation::new("One training dataset")
+                .query::<Version>()
+                .answers::<TrainingDatasetBody>(),
+        )
+        .delete(
+            dataset,
+            delete,
+            Operation::new("Delete a training dataset with its files"),
+        )
+        .get(
+            &format!("{dataset}/rows"),
+            read,
+            Operation::new("Rows of a training dataset")
+                .query::<Part>()
+                .answers_rows(),
+        )
+        .get(
+            &format!("{dataset}/check"),
+            verify,
+            Operation::new("Digests of the files and of the query run again")
+                .answers::<DatasetCheckBody>(),
+        )
 }
 
 async fn list(State(api): State<Api>) -> Answer<Vec<TrainingDatasetBody>> {
@@ -50,7 +80,7 @@ async fn show(
 
 type DatasetPath = extract::Path<(String, u32)>;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Part {
     /// Every row when absent.

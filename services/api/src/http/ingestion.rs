@@ -1,29 +1,62 @@
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
-use twinfold_http_kit::{Failure, Paging, extract};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract};
 use twinfold_model::{Error as ModelError, EventTime, Offset, PartitionId, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
 
 use super::arrow_stream::rows;
-use super::{Answer, Api, GroupPath, below, group_id, group_path};
+use super::{Answer, Api, GroupPath, group_id, group_path};
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route(&group_path("/rows"), post(insert))
-        .route(&group_path("/deletions"), post(delete))
-        .route(&group_path("/progress"), get(progress))
-        .route(&group_path("/quarantine"), get(quarantined))
-        .route(&group_path("/replays"), post(replay))
-        .route(&below("/receipts/wait"), post(wait))
+pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .post(
+            &group_path("/rows"),
+            insert,
+            Operation::new("Insert rows")
+                .asks_rows()
+                .answers::<ReceiptBody>(),
+        )
+        .post(
+            &group_path("/deletions"),
+            delete,
+            Operation::new("Delete the rows of keys")
+                .query::<Deletion>()
+                .asks_rows()
+                .answers::<ReceiptBody>(),
+        )
+        .post(
+            "/receipts/wait",
+            wait,
+            Operation::new("Wait until the stores have the rows of a receipt").asks::<WaitBody>(),
+        )
+        .get(
+            &group_path("/progress"),
+            progress,
+            Operation::new("How far the stores have come").answers::<ProgressBody>(),
+        )
+        .get(
+            &group_path("/quarantine"),
+            quarantined,
+            Operation::new("Records that could not be applied")
+                .query::<Page>()
+                .answers::<Vec<QuarantinedRecordBody>>(),
+        )
+        .post(
+            &group_path("/replays"),
+            replay,
+            Operation::new("Append quarantined records again")
+                .asks::<Vec<PositionBody>>()
+                .answers::<ReceiptBody>(),
+        )
 }
 
 async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<ReceiptBody> {
@@ -35,7 +68,7 @@ async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<R
     Ok(Json((&receipt).into()))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Deletion {
     /// Microseconds since 1970; now when absent.
@@ -77,7 +110,7 @@ async fn progress(State(api): State<Api>, path: GroupPath) -> Answer<ProgressBod
     Ok(Json((&progress).into()))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Page {
     after_partition: Option<u32>,

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
+use serde_json::Value;
 use twinfold_client::Platform;
 use twinfold_http_kit::extract::{self, JsonBytesMax};
-use twinfold_http_kit::{Failure, no_such_method, no_such_route};
+use twinfold_http_kit::{Failure, Operation, Routes, no_such_method, no_such_route};
 use twinfold_model::FeatureGroupId;
 use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
@@ -28,6 +29,7 @@ use serving::Readers;
 
 /// Everything lies below this path, apart from the routes of the services.
 const ROOT: &str = "/v1/platform";
+const TITLE: &str = "Twinfold platform";
 
 /// What the handlers share.
 type Api = Arc<Served>;
@@ -42,7 +44,7 @@ struct Served {
     readers: Readers,
 }
 
-/// Every route, within the usual limits.
+/// Every route and the document that describes them, within the usual limits.
 pub fn router(platform: Arc<dyn Platform>) -> Router {
     router_with(platform, HttpLimits::default())
 }
@@ -54,18 +56,34 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
         rows_budget: RowsBudget::new(&limits),
         readers: Readers::new(limits.vector_readers_max),
     };
-    Router::new()
-        .route(ROOT, get(show))
-        .merge(catalog::routes())
-        .merge(ingestion::routes())
-        .merge(reading::routes())
-        .merge(datasets::routes())
-        .merge(serving::routes())
+    let routes = routes();
+    let document = Json(routes.document(TITLE));
+    routes
+        .into_router()
         .layer(Extension(JsonBytesMax(limits.json_bytes_max)))
+        .route("/openapi.json", get(move || async move { document }))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .with_state(Arc::new(served))
         .layer(middleware::from_fn(count_requests))
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> Value {
+    routes().document(TITLE)
+}
+
+fn routes() -> Routes<Api> {
+    let parts = [
+        catalog::routes,
+        ingestion::routes,
+        reading::routes,
+        datasets::routes,
+        serving::routes,
+    ];
+    let platform = Operation::new("What the platform is").answers::<PlatformBody>();
+    let root = Routes::below(ROOT).get("", show, platform);
+    parts.into_iter().fold(root, |routes, add| add(routes))
 }
 
 async fn show(State(api): State<Api>) -> Json<PlatformBody> {
@@ -80,19 +98,21 @@ async fn show(State(api): State<Api>) -> Json<PlatformBody> {
     })
 }
 
-fn below(path: &str) -> String {
-    format!("{ROOT}{path}")
-}
-
 /// Where a feature group is, or what belongs to it.
 fn group_path(part: &str) -> String {
-    below(&format!(
-        "/feature-groups/{{project}}/{{name}}/{{version}}{part}"
-    ))
+    format!("/feature-groups/{{project}}/{{name}}/{{version}}{part}")
 }
 
 type GroupPath = extract::Path<(String, String, u32)>;
 
 fn group_id(extract::Path((project, name, version)): GroupPath) -> Result<FeatureGroupId, Failure> {
     Ok(FeatureGroupId::new(&project, &name, version)?)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_document_is_the_one_committed() {
+        twinfold_testkit::assert_committed("docs/openapi/platform.json", &super::document());
+    }
 }

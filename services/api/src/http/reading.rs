@@ -1,32 +1,54 @@
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use futures::{StreamExt, future};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{BatchStream, ReadRequest, Spine};
-use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
+use twinfold_http_kit::{Failure, Operation, Routes};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
 use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, without_request};
 use twinfold_wire::rest::{CommitBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
 use super::rows_budget::Room;
-use super::{Answer, Api, GroupPath, below, group_id, group_path};
+use super::{Answer, Api, GroupPath, group_id, group_path};
 
 /// Commits that are listed unless it is said otherwise.
 const COMMITS: usize = 100;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route(&below("/reads"), post(read))
-        .route(&group_path("/online"), get(read_online))
-        .route(&group_path("/changes"), get(read_changes))
-        .route(&group_path("/commits"), get(commits))
+pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .post(
+            "/reads",
+            read,
+            Operation::new("Rows of a query over histories; a spine is the body instead")
+                .asks::<ReadBody>()
+                .answers_rows(),
+        )
+        .get(
+            &group_path("/online"),
+            read_online,
+            Operation::new("The newest row of each key").answers_rows(),
+        )
+        .get(
+            &group_path("/changes"),
+            read_changes,
+            Operation::new("What a history gained between two commits")
+                .query::<Span>()
+                .answers_rows(),
+        )
+        .get(
+            &group_path("/commits"),
+            commits,
+            Operation::new("The newest commits of a history")
+                .query::<Listing>()
+                .answers::<Vec<CommitBody>>(),
+        )
 }
 
 /// A body of rows is a spine, with the request in its schema's metadata; any other is the request.
@@ -80,7 +102,7 @@ async fn read_online(State(api): State<Api>, path: GroupPath) -> Result<Response
 }
 
 /// Each end is a commit or a time.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Span {
     from_commit: Option<u64>,
@@ -111,7 +133,7 @@ async fn read_changes(
     answer(api.platform.read_changes(&id, from, to).await?).await
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     limit: Option<usize>,

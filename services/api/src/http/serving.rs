@@ -2,23 +2,34 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::post;
-use axum::{Json, Router};
 use twinfold_client::{Entry, Error, ServingRequest, ServingSource, VectorOptions, VectorReader};
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Error as ModelError, FeatureType};
 use twinfold_wire::rest::{
     ColumnBody, FeatureVectorBody, ServingSourceBody, ValueBody, VectorReaderBody, VectorsBody,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Answer, Api, below};
+use super::{Answer, Api};
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route(&below("/vector-readers"), post(create))
-        .route(&below("/vectors"), post(read))
+pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
+    routes
+        .post(
+            "/vector-readers",
+            create,
+            Operation::new("What vectors of a view or a training dataset are made of")
+                .asks::<ServingSourceBody>()
+                .answers::<VectorReaderBody>(),
+        )
+        .post(
+            "/vectors",
+            read,
+            Operation::new("Vectors of entries")
+                .asks::<VectorsBody>()
+                .answers::<Vec<FeatureVectorBody>>(),
+        )
 }
 
 /// Readers by what they read, each made once; the one used longest ago goes first.

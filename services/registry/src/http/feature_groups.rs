@@ -1,11 +1,10 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use twinfold_client::IngestProgress;
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, ProjectName};
 use twinfold_store_metadata::GroupRecord;
 use twinfold_wire::rest::{
@@ -15,16 +14,65 @@ use twinfold_wire::rest::{
 use super::{Answer, Listing, VersionPath, group_id};
 use crate::{Deletion, Expected, Registry, definition, record_body, revision};
 
-pub(super) fn routes() -> Router<Registry> {
-    let group = "/feature-groups/{project}/{name}/{version}";
-    let part = |part: &str| format!("{group}/{part}");
-    Router::new()
-        .route("/feature-groups", get(list).post(create))
-        .route("/feature-groups/{project}/{name}", get(show_newest))
-        .route(group, get(show).delete(delete))
-        .route(&part("features"), post(append_features))
-        .route(&part("pinned-commits"), get(pinned_commits))
-        .route(&part("progress"), get(progress))
+const GROUPS: &str = "/feature-groups";
+const GROUP: &str = "/feature-groups/{project}/{name}/{version}";
+
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    let routes = routes
+        .get(
+            GROUPS,
+            list,
+            Operation::new("Every feature group")
+                .query::<Listing>()
+                .answers::<PageBody<GroupRecordBody>>(),
+        )
+        .post(
+            GROUPS,
+            create,
+            Operation::new("Create a feature group; its topic and tables are made after it")
+                .asks::<FeatureGroupBody>()
+                .answers::<GroupRecordBody>(),
+        )
+        .get(
+            "/feature-groups/{project}/{name}",
+            show_newest,
+            Operation::new("The newest version of a feature group").answers::<GroupRecordBody>(),
+        )
+        .get(
+            GROUP,
+            show,
+            Operation::new("One feature group").answers::<GroupRecordBody>(),
+        )
+        .delete(
+            GROUP,
+            delete,
+            Operation::new("Delete a feature group; its topic and tables go after it"),
+        );
+    part_routes(routes)
+}
+
+fn part_routes(routes: Routes<Registry>) -> Routes<Registry> {
+    let part = |part: &str| format!("{GROUP}/{part}");
+    routes
+        .post(
+            &part("features"),
+            append_features,
+            Operation::new("Add features to a feature group")
+                .asks::<Vec<FeatureBody>>()
+                .answers::<GroupRecordBody>(),
+        )
+        .get(
+            &part("pinned-commits"),
+            pinned_commits,
+            Operation::new("Commits that training datasets were read from")
+                .answers::<PinnedCommitsBody>(),
+        )
+        .get(
+            &part("progress"),
+            progress,
+            Operation::new("How far the stores have come, as committed in the topic")
+                .answers::<ProgressBody>(),
+        )
 }
 
 /// A group with what a later change can be tied to.

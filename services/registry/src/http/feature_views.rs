@@ -1,22 +1,41 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::get;
-use axum::{Json, Router};
-use twinfold_http_kit::{Failure, extract};
+use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{FeatureView, FeatureViewId, ProjectName};
 use twinfold_wire::rest::{FeatureViewBody, PageBody};
 
 use super::{Answer, Listing, VersionPath};
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    Router::new()
-        .route("/feature-views", get(list).post(create))
-        .route("/feature-views/{project}/{name}", get(show_newest))
-        .route(
-            "/feature-views/{project}/{name}/{version}",
-            get(show).delete(delete),
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    let view = "/feature-views/{project}/{name}/{version}";
+    routes
+        .get(
+            "/feature-views",
+            list,
+            Operation::new("Every feature view")
+                .query::<Listing>()
+                .answers::<PageBody<FeatureViewBody>>(),
         )
+        .post(
+            "/feature-views",
+            create,
+            Operation::new("Create a feature view")
+                .asks::<FeatureViewBody>()
+                .answers::<FeatureViewBody>(),
+        )
+        .get(
+            "/feature-views/{project}/{name}",
+            show_newest,
+            Operation::new("The newest version of a feature view").answers::<FeatureViewBody>(),
+        )
+        .get(
+            view,
+            show,
+            Operation::new("One feature view").answers::<FeatureViewBody>(),
+        )
+        .delete(view, delete, Operation::new("Delete a feature view"))
 }
 
 async fn list(

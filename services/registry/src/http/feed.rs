@@ -1,21 +1,25 @@
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_http_kit::Stopping;
 use twinfold_http_kit::extract::Query;
+use twinfold_http_kit::{Operation, Routes};
 use twinfold_wire::rest::NewestChangeBody;
 
 use super::WAIT_MS_MAX;
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    Router::new().route("/changes/newest", get(newest))
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    let newest_change = Operation::new("The newest change, once it is another than a known one")
+        .query::<Wait>()
+        .answers::<NewestChangeBody>();
+    routes.get("/changes/newest", newest, newest_change)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wait {
     /// Answers when there is a newer change than this. Another registry may be a moment behind.

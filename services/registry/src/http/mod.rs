@@ -12,10 +12,13 @@ mod quarantine;
 mod schemas;
 mod training_datasets;
 
+use axum::routing::{any, get};
 use axum::{Json, Router, middleware};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 use twinfold_http_kit::extract::Path;
-use twinfold_http_kit::{Failure, Paging, no_such_method, no_such_route};
+use twinfold_http_kit::{Failure, Paging, Routes, no_such_method, no_such_route};
 use twinfold_model::{FeatureGroupId, ProjectName};
 use twinfold_service_kit::TaskGroup;
 use twinfold_service_kit::metrics::count_requests;
@@ -24,41 +27,58 @@ use twinfold_wire::rest::PageBody;
 use crate::{Error, Registry};
 use idempotency::Keyed;
 
+const TITLE: &str = "Twinfold registry";
 /// Longer waits would be cut by proxies.
 const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-/// Every route: ours below `/v1`, those of a schema registry at the root. Where another registry keeps the
-/// schemas, the root refers to it.
+/// Every route: ours below `/v1` with the document that describes them, those of a schema registry at the
+/// root. Where another registry keeps the schemas, the root refers to it.
 pub fn router(registry: Registry, tasks: TaskGroup) -> Router {
     let keyed = Keyed {
         registry: registry.clone(),
         tasks,
     };
-    let resources = Router::new()
-        .merge(projects::routes())
-        .merge(feature_groups::routes())
-        .merge(feature_views::routes())
-        .merge(training_datasets::routes())
-        .merge(quarantine::routes())
-        .merge(schemas::routes())
-        .merge(feed::routes())
+    let routes = routes();
+    let document = Json(routes.document(TITLE));
+    let resources = routes
+        .into_router()
         .layer(middleware::from_fn_with_state(keyed, idempotency::once))
-        .fallback(no_such_route)
+        .route("/openapi.json", get(move || async move { document }))
+        .route("/v1/{*unknown}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)
         .with_state(registry.clone());
     let root = match registry.foreign() {
         Some(foreign) => confluent::elsewhere(foreign.url()),
         None => schema_registry(registry).fallback(confluent::no_such_route),
     };
-    root.nest("/v1", resources)
+    root.merge(resources)
         .layer(middleware::from_fn(count_requests))
 }
 
 /// The routes of Confluent's schema registry alone, for who has routes of its own beside them.
 pub fn schema_registry(registry: Registry) -> Router {
     confluent::routes().with_state(registry)
+}
+
+/// The OpenAPI document of our routes.
+pub fn document() -> Value {
+    routes().document(TITLE)
+}
+
+fn routes() -> Routes<Registry> {
+    let parts = [
+        projects::routes,
+        feature_groups::routes,
+        feature_views::routes,
+        training_datasets::routes,
+        quarantine::routes,
+        schemas::routes,
+        feed::routes,
+    ];
+    let none = Routes::below("/v1");
+    parts.into_iter().fold(none, |routes, add| add(routes))
 }
 
 impl From<Error> for Failure {
@@ -75,7 +95,7 @@ impl From<Error> for Failure {
 }
 
 /// Which definitions of a kind are wanted.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// Those of all projects when absent.

@@ -1,17 +1,33 @@
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
-use twinfold_http_kit::{Paging, extract};
+use twinfold_http_kit::{Operation, Paging, Routes, extract};
 use twinfold_model::ProjectName;
 use twinfold_wire::rest::{PageBody, ProjectBody};
 
 use super::Answer;
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    Router::new()
-        .route("/projects", get(list).post(create))
-        .route("/projects/{project}", get(show))
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    routes
+        .get(
+            "/projects",
+            list,
+            Operation::new("Every project")
+                .query::<Paging>()
+                .answers::<PageBody<ProjectBody>>(),
+        )
+        .post(
+            "/projects",
+            create,
+            Operation::new("Create a project")
+                .asks::<ProjectBody>()
+                .answers::<ProjectBody>(),
+        )
+        .get(
+            "/projects/{project}",
+            show,
+            Operation::new("One project").answers::<ProjectBody>(),
+        )
 }
 
 async fn list(

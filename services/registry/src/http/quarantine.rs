@@ -1,9 +1,9 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_http_kit::{Failure, Paging, extract, token};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract, token};
 use twinfold_model::{
     Error as ModelError, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord,
 };
@@ -12,15 +12,37 @@ use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
 use super::{Answer, VersionPath, group_id};
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
     let of_group = "/feature-groups/{project}/{name}/{version}/quarantine";
-    Router::new()
-        .route("/quarantine", post(add))
-        .route(of_group, get(list))
-        .route(&format!("{of_group}/replayed"), post(mark_replayed))
-        .route(
-            &format!("{of_group}/replays/{{replay}}"),
-            put(claim_replay).delete(end_replay),
+    let of_replay = format!("{of_group}/replays/{{replay}}");
+    routes
+        .post(
+            "/quarantine",
+            add,
+            Operation::new("Keep records that cannot be applied")
+                .asks::<Vec<QuarantinedRecordBody>>(),
+        )
+        .get(
+            of_group,
+            list,
+            Operation::new("Records of a feature group that were not replayed yet")
+                .query::<Listing>()
+                .answers::<PageBody<QuarantinedRecordBody>>(),
+        )
+        .post(
+            &format!("{of_group}/replayed"),
+            mark_replayed,
+            Operation::new("Say that records were replayed").asks::<Vec<PositionBody>>(),
+        )
+        .put(
+            &of_replay,
+            claim_replay,
+            Operation::new("Begin a replay, which no other may go on beside"),
+        )
+        .delete(
+            &of_replay,
+            end_replay,
+            Operation::new("End a replay"),
         )
 }
 
@@ -34,7 +56,7 @@ async fn add(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
     /// Begins behind this position.

@@ -1,8 +1,9 @@
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_http_kit::extract::{Path, Query};
+use twinfold_http_kit::{Operation, Routes};
 use twinfold_model::SchemaId;
 use twinfold_store_metadata::SchemaRecord;
 use twinfold_wire::rest::SchemaBody;
@@ -10,14 +11,24 @@ use twinfold_wire::rest::SchemaBody;
 use super::{Answer, VersionPath, group_id};
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    Router::new().route("/schemas/{id}", get(show)).route(
-        "/feature-groups/{project}/{name}/{version}/schemas",
-        get(list),
-    )
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    routes
+        .get(
+            "/schemas/{id}",
+            show,
+            Operation::new("The schema that a record names")
+                .query::<Rows>()
+                .answers::<SchemaBody>(),
+        )
+        .get(
+            "/feature-groups/{project}/{name}/{version}/schemas",
+            list,
+            Operation::new("The schemas that writers of a feature group have used")
+                .answers::<Vec<SchemaBody>>(),
+        )
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Rows {
     /// The name of the topic and tables whose rows name the schema.

@@ -1,9 +1,9 @@
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_http_kit::{Failure, Paging, extract};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract};
 use twinfold_model::{DatasetSpec, Error as ModelError, ProjectName, TrainingDataset};
 use twinfold_wire::rest::{
     DatasetSpecBody, PageBody, ReservationBody, ReserveDatasetBody, ResolvedDatasetBody,
@@ -13,15 +13,71 @@ use twinfold_wire::rest::{
 use super::{Answer, Listing, VersionPath};
 use crate::Registry;
 
-pub(super) fn routes() -> Router<Registry> {
-    let dataset = "/training-datasets/{project}/{name}/{version}";
-    Router::new()
-        .route("/training-datasets", get(list))
-        .route("/training-datasets/resolve", post(resolve))
-        .route("/training-datasets/{project}/{name}", get(show_newest))
-        .route(dataset, get(show).put(put).delete(delete))
-        .route("/reservations", get(reservations).post(reserve))
-        .route("/reservations/{project}/{name}/{version}", post(renew))
+const DATASETS: &str = "/training-datasets";
+const DATASET: &str = "/training-datasets/{project}/{name}/{version}";
+const RESERVATIONS: &str = "/reservations";
+
+pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
+    let routes = routes
+        .get(
+            DATASETS,
+            list,
+            Operation::new("Every finished training dataset")
+                .query::<Listing>()
+                .answers::<PageBody<TrainingDatasetBody>>(),
+        )
+        .post(
+            "/training-datasets/resolve",
+            resolve,
+            Operation::new("Check what a training dataset shall be, and find its query")
+                .asks::<DatasetSpecBody>()
+                .answers::<ResolvedDatasetBody>(),
+        )
+        .get(
+            "/training-datasets/{project}/{name}",
+            show_newest,
+            Operation::new("The newest finished version of a training dataset")
+                .answers::<TrainingDatasetBody>(),
+        )
+        .get(
+            DATASET,
+            show,
+            Operation::new("One training dataset").answers::<TrainingDatasetBody>(),
+        )
+        .put(
+            DATASET,
+            put,
+            Operation::new("Finish a reserved version").asks::<TrainingDatasetBody>(),
+        )
+        .delete(
+            DATASET,
+            delete,
+            Operation::new("Forget a training dataset, or give up a reservation"),
+        );
+    reservation_routes(routes)
+}
+
+fn reservation_routes(routes: Routes<Registry>) -> Routes<Registry> {
+    routes
+        .get(
+            RESERVATIONS,
+            reservations,
+            Operation::new("Versions of training datasets that are being made")
+                .query::<Reservations>()
+                .answers::<PageBody<ReservationBody>>(),
+        )
+        .post(
+            RESERVATIONS,
+            reserve,
+            Operation::new("Reserve a version of a training dataset")
+                .asks::<ReserveDatasetBody>()
+                .answers::<ReservationBody>(),
+        )
+        .post(
+            "/reservations/{project}/{name}/{version}",
+            renew,
+            Operation::new("Renew a reservation"),
+        )
 }
 
 async fn list(
@@ -97,7 +153,7 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Reservations {
     project: String,

@@ -240,3 +240,28 @@ async fn a_reservation_lapses_unless_it_is_renewed() {
         "{listed}"
     );
 }
+
+#[tokio::test]
+async fn every_route_of_the_document_answers() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let document = get(&router, "/openapi.json").await.body;
+    assert_eq!(document, http::document());
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(paths.len() > 20, "{document}");
+    for (path, methods) in paths {
+        let path = path.replace("{version}", "1").replace("{id}", "1");
+        let path = path.replace(['{', '}'], "");
+        for method in methods.as_object().expect("methods").keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("a method");
+            let answer = ask(&router, method.clone(), &path, &[], &Json::Null).await;
+            let code = answer.body["code"].as_str().unwrap_or_default();
+            assert!(!code.starts_with("no_such"), "{method} {path}: {code}");
+        }
+    }
+}
+
+#[test]
+fn the_document_is_the_one_committed() {
+    twinfold_testkit::assert_committed("docs/openapi/registry.json", &http::document());
+}

@@ -11,6 +11,7 @@ mod control_plane;
 mod definitions;
 mod error;
 mod error_body;
+pub mod known;
 mod platform;
 mod progress;
 mod receipt;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use twinfold_service_kit::StoreUrl;
 
 use crate::{Budget, Limits};
 
@@ -15,6 +16,28 @@ pub struct Config {
     pub batch_idle_ms_max: u64,
     pub commit_interval_ms: u64,
     pub retry_backoff_ms_max: u64,
+}
+
+/// The topics that a materializer consumes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicConfig {
+    pub url: StoreUrl,
+    pub future_skew_ms_max: u64,
+}
+
+/// What a materializer does beside consuming.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceConfig {
+    interval_s: u64,
+}
+
+impl MaintenanceConfig {
+    /// Between two passes; `None` when others make them.
+    pub fn interval(&self) -> Option<Duration> {
+        (self.interval_s > 0).then(|| Duration::from_secs(self.interval_s))
+    }
 }
 
 impl Config {

@@ -17,7 +17,6 @@ const ROWS_TOTAL: &str = "twinfold_ingest_rows_total";
 const WRITE_FAILURES_TOTAL: &str = "twinfold_ingest_write_failures_total";
 const QUARANTINED_TOTAL: &str = "twinfold_ingest_quarantined_total";
 const REBALANCES_TOTAL: &str = "twinfold_ingest_rebalances_total";
-const DEFINITIONS_STALENESS_SECONDS: &str = "twinfold_definitions_staleness_seconds";
 
 /// The numbers of one consumer of one group.
 #[derive(Debug)]
@@ -75,11 +74,6 @@ impl Metrics {
     pub(crate) fn rebalanced(&self) {
         counter!(REBALANCES_TOTAL, self.labels.iter()).increment(1);
     }
-}
-
-/// How long ago the registry last answered.
-pub(crate) fn definitions_staleness(since_us: i64, now_us: i64) {
-    gauge!(DEFINITIONS_STALENESS_SECONDS).set(seconds(since_us, now_us));
 }
 
 /// The clocks of two machines, or one that was set back, can make a time negative.

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod background_runtime;
+mod causes;
 pub mod clock;
 pub mod config;
 pub mod metrics;
@@ -14,7 +15,8 @@ pub mod task_group;
 pub mod telemetry;
 
 pub use background_runtime::BackgroundRuntime;
+pub use causes::with_causes;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{ConfigErrors, Env, Strings};
-pub use store_url::StoreUrl;
+pub use store_url::{StoreUrl, UrlConfig};
 pub use task_group::{Task, TaskError, TaskGroup};

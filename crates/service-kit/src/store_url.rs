@@ -9,6 +9,13 @@ use serde::Deserialize;
 #[serde(transparent)]
 pub struct StoreUrl(String);
 
+/// The section of something that has nothing but a URL to be set.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlConfig {
+    pub url: StoreUrl,
+}
+
 impl Deref for StoreUrl {
     type Target = str;
 

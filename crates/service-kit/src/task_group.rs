@@ -12,6 +12,8 @@ use tokio::task::{AbortHandle, JoinError};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use crate::with_causes;
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Why a group ended other than by all its tasks returning.
@@ -203,7 +205,7 @@ impl Inner {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(TaskError::Failed {
                 task: name.to_owned(),
-                reason: chain(error.as_ref()),
+                reason: with_causes(error.as_ref()),
             }),
             // Aborted by `shutdown` (which reports it) or by the end of the runtime.
             Err(aborted) if aborted.is_cancelled() => None,
@@ -248,22 +250,6 @@ impl Inner {
             .map(|(name, _)| name.clone())
             .collect()
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        // Many errors already print their cause.
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 fn panic_message(error: JoinError) -> String {

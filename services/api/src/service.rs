@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
-use twinfold_client::remote::RemoteRegistry;
+use twinfold_client::remote::follow_registry;
 use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
 use twinfold_model::ProjectName;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
@@ -46,12 +46,6 @@ struct HttpConfig {
 struct PlatformConfig {
     project: String,
     reconcile_timeout_ms_max: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UrlConfig {
-    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]
@@ -131,12 +125,7 @@ async fn parts(
     tasks: TaskGroup,
 ) -> Result<Parts, Failure> {
     let topics = twinfold_store_topic::open(&config.topic.url).await?;
-    let control_plane = Arc::new(RemoteRegistry::connect(&config.registry.url).await?);
-    let followed = Arc::clone(&control_plane);
-    tasks.spawn("definitions", |shutdown| async move {
-        followed.follow(shutdown).await;
-        Ok::<(), Infallible>(())
-    });
+    let control_plane = follow_registry(&config.registry.url, &tasks).await?;
     let committed = |consumer| Arc::new(CommittedProgress::new(Arc::clone(&topics), consumer));
     Ok(Parts {
         url: format!("http://{address}"),

@@ -1,15 +1,13 @@
 //! offlinefs as a process.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
-use twinfold_client::remote::RemoteRegistry;
-use twinfold_ingest::{Statuses, Supervisor, follow_definitions};
+use twinfold_client::remote::follow_registry;
+use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
+use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
@@ -24,25 +22,6 @@ pub struct OfflinefsConfig {
     batches: twinfold_ingest::Config,
     history: UpkeepConfig,
     maintenance: MaintenanceConfig,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MaintenanceConfig {
-    interval_s: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UrlConfig {
-    url: StoreUrl,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TopicConfig {
-    url: StoreUrl,
-    future_skew_ms_max: u64,
 }
 
 /// Appends the rows of every topic to its history.
@@ -63,24 +42,19 @@ impl Service for OfflinefsService {
     async fn start(config: OfflinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {
         let topics = twinfold_store_topic::open(&config.topic.url).await?;
         let offline = twinfold_store_offline::open(&config.offline.url).await?;
-        let definitions = Arc::new(RemoteRegistry::connect(&config.registry.url).await?);
-        let followed = Arc::clone(&definitions);
-        tasks.spawn("definitions", |shutdown| async move {
-            follow_definitions(&followed, &SystemClock, shutdown).await;
-            Ok::<(), Infallible>(())
-        });
-        let definitions: Arc<dyn Definitions> = definitions;
+        let definitions: Arc<dyn Definitions> =
+            follow_registry(&config.registry.url, &tasks).await?;
         let upkeep = Upkeep::new(
             Arc::clone(&offline),
             Arc::clone(&definitions),
             config.history,
         );
-        let maintenance = HistoryMaintenance {
-            upkeep,
-            definitions: Arc::clone(&definitions),
-            interval: Duration::from_secs(config.maintenance.interval_s),
-        };
-        if config.maintenance.interval_s > 0 {
+        if let Some(interval) = config.maintenance.interval() {
+            let maintenance = HistoryMaintenance {
+                upkeep,
+                definitions: Arc::clone(&definitions),
+                interval,
+            };
             tasks.spawn("history maintenance", |shutdown| maintenance.run(shutdown));
         }
         let supervisor = Supervisor {

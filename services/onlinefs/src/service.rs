@@ -1,15 +1,13 @@
 //! onlinefs as a process.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
-use twinfold_client::remote::RemoteRegistry;
-use twinfold_ingest::{Statuses, Supervisor, follow_definitions};
+use twinfold_client::remote::follow_registry;
+use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
+use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
@@ -24,25 +22,6 @@ pub struct OnlinefsConfig {
     online: UrlConfig,
     batches: twinfold_ingest::Config,
     maintenance: MaintenanceConfig,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MaintenanceConfig {
-    interval_s: u64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct UrlConfig {
-    url: StoreUrl,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TopicConfig {
-    url: StoreUrl,
-    future_skew_ms_max: u64,
 }
 
 /// Brings the rows of every topic into the online store.
@@ -64,13 +43,8 @@ impl Service for OnlinefsService {
     async fn start(config: OnlinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {
         let topics = twinfold_store_topic::open(&config.topic.url).await?;
         let online = twinfold_store_online::open(&config.online.url).await?;
-        let definitions = Arc::new(RemoteRegistry::connect(&config.registry.url).await?);
-        let followed = Arc::clone(&definitions);
-        tasks.spawn("definitions", |shutdown| async move {
-            follow_definitions(&followed, &SystemClock, shutdown).await;
-            Ok::<(), Infallible>(())
-        });
-        let definitions: Arc<dyn Definitions> = definitions;
+        let definitions: Arc<dyn Definitions> =
+            follow_registry(&config.registry.url, &tasks).await?;
         let supervisor = Supervisor {
             name: CONSUMER,
             topics: Arc::clone(&topics),
@@ -83,12 +57,12 @@ impl Service for OnlinefsService {
             tasks: tasks.clone(),
         };
         tasks.spawn(CONSUMER, |shutdown| supervisor.run(shutdown));
-        let expiry = Expiry {
-            online: Arc::clone(&online),
-            clock: Arc::new(SystemClock),
-            interval: Duration::from_secs(config.maintenance.interval_s),
-        };
-        if config.maintenance.interval_s > 0 {
+        if let Some(interval) = config.maintenance.interval() {
+            let expiry = Expiry {
+                online: Arc::clone(&online),
+                clock: Arc::new(SystemClock),
+                interval,
+            };
             tasks.spawn("expiry", |shutdown| expiry.run(shutdown));
         }
         Ok(Self { topics, online })

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup};
+use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
@@ -21,8 +21,8 @@ pub struct RegistryConfig {
     http: HttpConfig,
     metadata: MetadataConfig,
     topic: TopicConfig,
-    online: StoreConfig,
-    offline: StoreConfig,
+    online: UrlConfig,
+    offline: UrlConfig,
     schema_registry: ForeignConfig,
 }
 
@@ -37,12 +37,6 @@ struct HttpConfig {
 struct MetadataConfig {
     url: StoreUrl,
     feed_poll_ms: NonZeroU64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoreConfig {
-    url: StoreUrl,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,9 +12,10 @@ use futures::{Stream, StreamExt};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Body, RequestBuilder, Response};
 use twinfold_model::Error as ModelError;
+use twinfold_service_kit::with_causes;
 use twinfold_wire::arrow_stream::{self, Decoder, Encoder};
 
-use super::http::{Service, with_causes};
+use super::http::Service;
 use crate::{BatchStream, Error, Result};
 
 /// Rows to send, and how much the other end takes.

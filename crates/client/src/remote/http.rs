@@ -1,11 +1,11 @@
 //! Requests to a service, and its errors as ours.
 
-use std::error::Error as StdError;
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use twinfold_service_kit::with_causes;
 use twinfold_wire::rest::{ErrorBody, PageBody};
 use uuid::Uuid;
 
@@ -164,18 +164,6 @@ impl Service {
 fn failed(what: &'static str, error: &reqwest::Error) -> Error {
     // What cannot even be sent will not be sent the next time either.
     Error::dependency(what, !error.is_builder(), with_causes(error))
-}
-
-/// An error and its causes in one line: those of `reqwest` do not say why by themselves.
-pub(super) fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The error that an answer says.

@@ -1,10 +1,12 @@
 //! A deployment seen over the network.
 
 mod arrow_stream;
+mod following;
 mod http;
 mod platform;
 mod registry;
 mod segment;
 
+pub use following::follow_registry;
 pub use platform::RemotePlatform;
 pub use registry::RemoteRegistry;

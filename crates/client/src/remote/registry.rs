@@ -4,11 +4,9 @@ mod path;
 mod quarantine;
 mod training_datasets;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -19,10 +17,11 @@ use twinfold_wire::rest::{
 };
 
 use super::http::Service;
+use crate::known::{KnownDefinitions, KnownGroups};
 use crate::{Definitions, Error, GroupDefinition, Result, WriterSchema};
 
 /// One question after the newest change is held open for this long.
-const WAIT_MS: u64 = 20_000;
+const WAIT: Duration = Duration::from_secs(20);
 /// Between questions while the registry does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,15 +32,7 @@ pub struct RemoteRegistry {
     newest: watch::Sender<u64>,
     /// How often the registry has answered the question after the newest change.
     answers: watch::Sender<u64>,
-    groups: ArcSwapOption<KnownGroups>,
-    /// By topic. What is registered stays so and never changes, so these are never forgotten.
-    schemas: Mutex<HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>>,
-}
-
-#[derive(Debug)]
-struct KnownGroups {
-    sequence: u64,
-    by_id: HashMap<FeatureGroupId, Arc<GroupDefinition>>,
+    known: KnownDefinitions,
 }
 
 impl RemoteRegistry {
@@ -53,8 +44,7 @@ impl RemoteRegistry {
             registry,
             newest: watch::Sender::new(newest.sequence),
             answers: watch::Sender::new(1),
-            groups: ArcSwapOption::empty(),
-            schemas: Mutex::default(),
+            known: KnownDefinitions::default(),
         })
     }
 
@@ -63,17 +53,16 @@ impl RemoteRegistry {
     pub async fn follow(&self, shutdown: CancellationToken) {
         while !shutdown.is_cancelled() {
             let known = *self.newest.borrow();
-            let path = format!("/v1/changes/newest?after={known}&wait_ms={WAIT_MS}");
-            let asking = tokio::select! {
+            let answer = tokio::select! {
                 () = shutdown.cancelled() => return,
-                answer = self.registry.get::<NewestChangeBody>(&path) => answer,
+                answer = self.newest_change(known, WAIT) => answer,
             };
-            match asking {
+            match answer {
                 Ok(newest) => {
                     self.answers.send_modify(|count| *count += 1);
                     self.newest.send_if_modified(|known| {
-                        let is_new = newest.sequence != *known;
-                        *known = newest.sequence;
+                        let is_new = newest != *known;
+                        *known = newest;
                         is_new
                     });
                 }
@@ -90,13 +79,13 @@ impl RemoteRegistry {
 
     /// Moves with every answer to [`follow`](Self::follow), whether it brings news or not: at least every
     /// 20 seconds while the registry is there.
-    pub fn answers(&self) -> watch::Receiver<u64> {
+    pub(super) fn answers(&self) -> watch::Receiver<u64> {
         self.answers.subscribe()
     }
 
     /// What was changed through this client is asked for anew, without waiting for the feed to tell of it.
     fn forget_groups(&self) {
-        self.groups.store(None);
+        self.known.forget_groups();
     }
 
     /// The sequence of the newest change once it is another than `after`, or after `wait`.
@@ -107,35 +96,22 @@ impl RemoteRegistry {
         Ok(newest.sequence)
     }
 
-    async fn known(&self) -> Result<Arc<KnownGroups>> {
-        // Read before the groups: a change in between makes the next call read again.
+    async fn known_groups(&self) -> Result<Arc<KnownGroups>> {
         let sequence = *self.newest.borrow();
-        if let Some(known) = self.groups.load_full()
-            && known.sequence == sequence
-        {
-            return Ok(known);
-        }
-        let listed: Vec<serde_json::Value> = self.registry.list(path::FEATURE_GROUPS, &[]).await?;
-        let known = Arc::new(KnownGroups {
-            sequence,
-            by_id: understood(listed),
-        });
-        self.groups.store(Some(Arc::clone(&known)));
-        Ok(known)
-    }
-
-    fn known_schemas(
-        &self,
-    ) -> MutexGuard<'_, HashMap<String, HashMap<SchemaId, Arc<WriterSchema>>>> {
-        self.schemas.lock().unwrap_or_else(PoisonError::into_inner)
+        let read = async {
+            let listed: Vec<serde_json::Value> =
+                self.registry.list(path::FEATURE_GROUPS, &[]).await?;
+            Ok(understood(listed))
+        };
+        self.known.groups(sequence, read).await
     }
 }
 
 #[async_trait]
 impl Definitions for RemoteRegistry {
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        if let Some(definition) = self.known().await?.by_id.get(id) {
-            return Ok(Arc::clone(definition));
+        if let Some(definition) = self.known_groups().await?.get(id) {
+            return Ok(definition);
         }
         // The registry knows best how to say what there is instead.
         let body: GroupRecordBody = self.registry.get(&path::group(id, "")).await?;
@@ -143,15 +119,11 @@ impl Definitions for RemoteRegistry {
     }
 
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
-        let known = self.known().await?;
-        let mut groups: Vec<_> = known.by_id.values().cloned().collect();
-        groups.sort_by(|a, b| a.group.id().cmp(b.group.id()));
-        Ok(groups)
+        Ok(self.known_groups().await?.ordered())
     }
 
     async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>> {
-        let known = |known: &HashMap<SchemaId, Arc<WriterSchema>>| known.get(&id).cloned();
-        if let Some(schema) = self.known_schemas().get(resource).and_then(known) {
+        if let Some(schema) = self.known.schema(id, resource) {
             return Ok(Some(schema));
         }
         let path = format!("/v1/schemas/{}?resource={resource}", id.0);
@@ -159,10 +131,7 @@ impl Definitions for RemoteRegistry {
             Err(Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
         };
-        let schema = Arc::new(writer_schema(body));
-        let mut schemas = self.known_schemas();
-        let of_resource = schemas.entry(resource.to_owned()).or_default();
-        of_resource.insert(id, Arc::clone(&schema));
+        let schema = self.known.remember_schema(resource, writer_schema(body));
         Ok(Some(schema))
     }
 
@@ -187,22 +156,20 @@ impl Definitions for RemoteRegistry {
 
 /// The groups among those listed that this version understands: one that a newer registry has stored must
 /// not keep the others waiting.
-fn understood(listed: Vec<serde_json::Value>) -> HashMap<FeatureGroupId, Arc<GroupDefinition>> {
-    let mut by_id = HashMap::new();
+fn understood(listed: Vec<serde_json::Value>) -> Vec<GroupDefinition> {
+    let mut groups = Vec::new();
     for item in listed {
         let resource = item["resource"].as_str().unwrap_or("?").to_owned();
         let body = serde_json::from_value(item).map_err(|error| error.to_string());
         match body.and_then(|body| definition(body).map_err(|error| error.to_string())) {
-            Ok(definition) => {
-                by_id.insert(definition.group.id().clone(), Arc::new(definition));
-            }
+            Ok(definition) => groups.push(definition),
             Err(error) => warn!(
                 resource,
                 error, "a feature group is not understood and left out"
             ),
         }
     }
-    by_id
+    groups
 }
 
 fn definition(body: GroupRecordBody) -> Result<GroupDefinition> {
@@ -247,7 +214,7 @@ mod tests {
         let mut without_a_name = listed("nameless");
         without_a_name["group"]["name"] = "".into();
         let groups = understood(vec![of_another_type, listed("known"), without_a_name]);
-        let resources: Vec<_> = groups.values().map(|group| &group.resource).collect();
+        let resources: Vec<_> = groups.iter().map(|group| &group.resource).collect();
         assert_eq!(resources, ["known"]);
     }
 }

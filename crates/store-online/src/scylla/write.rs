@@ -146,9 +146,12 @@ impl SerializeRow for Change {
         let row = &self.0;
         match row.version.operation {
             Operation::Upsert => {
-                (self.timestamp(), Value(row), &row.key).serialize(context, writer)
+                let values = (self.timestamp(), Value(row), &row.key);
+                SerializeRow::serialize(&values, context, writer)
             }
-            Operation::Delete => (self.timestamp(), &row.key).serialize(context, writer),
+            Operation::Delete => {
+                SerializeRow::serialize(&(self.timestamp(), &row.key), context, writer)
+            }
         }
     }
 

@@ -1,6 +1,5 @@
 //! Requests to a schema registry of Confluent's API, and its answers.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
@@ -11,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use twinfold_model::SchemaId;
+use twinfold_service_kit::with_causes;
 
 use super::error::{ForeignError, Result};
 
@@ -225,18 +225,6 @@ fn there<T>(answer: Result<T>) -> Result<Option<T>> {
         Err(ForeignError::Refused { code, .. }) if NOT_THERE.contains(&code) => Ok(None),
         Err(other) => Err(other),
     }
-}
-
-/// An error and its causes in one line: those of `reqwest` do not say why by themselves.
-fn with_causes(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -39,11 +39,7 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
             claim_replay,
             Operation::new("Begin a replay, which no other may go on beside"),
         )
-        .delete(
-            &of_replay,
-            end_replay,
-            Operation::new("End a replay"),
-        )
+        .delete(&of_replay, end_replay, Operation::new("End a replay"))
 }
 
 async fn add(

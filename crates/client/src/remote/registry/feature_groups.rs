@@ -6,7 +6,7 @@ use tracing::debug;
 use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState};
 use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, GroupRecordBody, SchemaBody};
 
-use super::{PAUSE, RemoteRegistry, WAIT_MS, definition, path, writer_schema};
+use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
 use crate::{Error, FeatureGroups, GroupDefinition, Result, WriterSchema};
 
 #[async_trait]
@@ -113,8 +113,7 @@ impl RemoteRegistry {
                     Ok((_, Look::Done(answer))) => return Ok(answer),
                     Ok((seen, Look::Again(state))) => {
                         last = state;
-                        let wait = Duration::from_millis(WAIT_MS);
-                        self.newest_change(seen, wait).await.map(drop)
+                        self.newest_change(seen, WAIT).await.map(drop)
                     }
                     Err(error) => Err(error),
                 };

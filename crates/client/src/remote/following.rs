@@ -1,0 +1,45 @@
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::gauge;
+use tokio_util::sync::CancellationToken;
+use twinfold_service_kit::{Clock, SystemClock, TaskGroup};
+
+use super::RemoteRegistry;
+use crate::Result;
+
+const DEFINITIONS_STALENESS_SECONDS: &str = "twinfold_definitions_staleness_seconds";
+/// How often it is told how old the definitions are.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The registry at `url`, whose change feed a task of the group follows.
+pub async fn follow_registry(url: &str, tasks: &TaskGroup) -> Result<Arc<RemoteRegistry>> {
+    let registry = Arc::new(RemoteRegistry::connect(url).await?);
+    let followed = Arc::clone(&registry);
+    tasks.spawn("definitions", |shutdown| async move {
+        follow(&followed, shutdown).await;
+        Ok::<(), Infallible>(())
+    });
+    Ok(registry)
+}
+
+/// Follows until told to stop, and tells how long ago the registry last answered.
+async fn follow(registry: &RemoteRegistry, shutdown: CancellationToken) {
+    let mut answers = registry.answers();
+    let telling = async {
+        let mut answered_us = SystemClock.now_us();
+        loop {
+            let since_us = SystemClock.now_us().saturating_sub(answered_us);
+            gauge!(DEFINITIONS_STALENESS_SECONDS).set(since_us as f64 / 1e6);
+            tokio::select! {
+                Ok(()) = answers.changed() => answered_us = SystemClock.now_us(),
+                () = tokio::time::sleep(TELL_INTERVAL) => {}
+            }
+        }
+    };
+    tokio::select! {
+        () = registry.follow(shutdown) => {}
+        () = telling => {}
+    }
+}

@@ -11,10 +11,7 @@ use twinfold_model::{
 use twinfold_store_topic::{Record, RecordBatch};
 use twinfold_wire::record::{self, Defect, Inspector};
 
-use crate::plan::{Batch, Row};
-
-/// Schemas learnt for one fetch: more are not a group's writers but noise.
-const LEARN_SCHEMAS_MAX: usize = 64;
+use crate::plan::{Batch, Row, held_bytes};
 
 /// How to check the records of one writer schema.
 #[derive(Debug)]
@@ -68,23 +65,16 @@ impl Admission {
         self.checks.insert(id, check);
     }
 
-    /// The schema ids that records name and this does not know yet, at most [`LEARN_SCHEMAS_MAX`];
-    /// records of further ones are quarantined as unknown.
-    pub fn unknown_schemas(&self, batches: &[RecordBatch]) -> Vec<SchemaId> {
-        let mut unknown = Vec::new();
+    /// A schema id that records name and this does not know yet.
+    pub fn unknown_schema(&self, batches: &[RecordBatch]) -> Option<SchemaId> {
         let records = batches.iter().flat_map(|batch| &batch.records);
+        let mut named = records.filter_map(|record| record::parse_frame(&record.value).ok());
         // Neighbours mostly share a schema: looking at the last one first makes this cheap.
         let mut last = None;
-        for (id, _) in records.filter_map(|record| record::parse_frame(&record.value).ok()) {
-            if last != Some(id) && !self.knows(id) && !unknown.contains(&id) {
-                unknown.push(id);
-                if unknown.len() == LEARN_SCHEMAS_MAX {
-                    break;
-                }
-            }
-            last = Some(id);
-        }
-        unknown
+        named.find_map(|(id, _)| {
+            let is_new = last.replace(id) != Some(id) && !self.knows(id);
+            is_new.then_some(id)
+        })
     }
 
     /// Splits records into rows and quarantined records. Every schema must have been learnt.
@@ -118,7 +108,7 @@ impl Admission {
         admitted.note_appended(batch.appended_at, batch.appended_at);
         admitted.rows.reserve(batch.records.len());
         for record in &batch.records {
-            admitted.bytes += record.value.len();
+            admitted.bytes += held_bytes(record);
             let key_start = keys.len();
             match self.check(&batch, record, keys) {
                 Ok((schema, operation, event_time)) => {

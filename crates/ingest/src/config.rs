@@ -1,3 +1,4 @@
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -15,7 +16,7 @@ pub struct Config {
     pub batch_age_ms_max: u64,
     pub batch_idle_ms_max: u64,
     pub commit_interval_ms: u64,
-    pub retry_backoff_ms_max: u64,
+    pub retry_backoff_ms_max: NonZeroU64,
 }
 
 /// The topics that a materializer consumes.
@@ -57,7 +58,7 @@ impl Config {
             batch_idle_ms_max: self.batch_idle_ms_max,
             future_skew_max: Duration::from_millis(future_skew_ms_max),
             commit_interval_ms: self.commit_interval_ms,
-            retry_backoff_ms_max: self.retry_backoff_ms_max,
+            retry_backoff_ms_max: self.retry_backoff_ms_max.get(),
         }
     }
 }

@@ -1,3 +1,5 @@
+mod definition;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub struct Consumer {
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub status: watch::Sender<Status>,
+    /// Moves when definitions were read anew, whatever they say now.
+    pub definitions_read: watch::Receiver<u64>,
 }
 
 /// What the loop holds while it runs.
@@ -39,6 +43,7 @@ struct Run<'a> {
     intake: Intake<'a>,
     writer: Writer<'a>,
     definition: Arc<GroupDefinition>,
+    definitions_read: watch::Receiver<u64>,
     written: Positions,
     commit_due_us: i64,
     /// The clock as it was read after the last event or write: that often and not more.
@@ -67,6 +72,7 @@ impl Consumer {
                 sink,
             },
             definition,
+            definitions_read: self.definitions_read.clone(),
             written: Positions::new(),
             commit_due_us: 0,
             now_us: self.clock.now_us(),
@@ -115,6 +121,7 @@ impl Consumer {
 impl Run<'_> {
     /// A write that is due, or else the next event.
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        self.follow(shutdown).await?;
         if self.is_write_due() {
             self.write_and_fill(shutdown).await?;
         } else {
@@ -123,12 +130,16 @@ impl Run<'_> {
                 return Ok(());
             };
             self.now_us = self.consumer.clock.now_us();
-            match event {
-                Ok(event) => self.handle(event, shutdown).await?,
-                Err(error) => {
+            let handled = match event {
+                Ok(event) => self.handle(event, shutdown).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = handled {
+                // Behind a batch that is not in nothing may be written.
+                if !matches!(error, Error::Sink(_)) {
                     self.salvage(shutdown).await;
-                    return Err(error.into());
                 }
+                return Err(error);
             }
         }
         // Beside a write that is due it costs nothing.
@@ -178,8 +189,8 @@ impl Run<'_> {
         interval_ms.saturating_mul(1_000)
     }
 
-    /// Keeps what healthy partitions gave before another one failed; the failure itself is told by the
-    /// caller. What belongs to a group that is being removed is left.
+    /// Keeps what came before a partition failed, or a record that cannot be judged now; the failure itself
+    /// is told by the caller. What belongs to a group that is being removed is left.
     async fn salvage(&mut self, shutdown: &CancellationToken) {
         if !matches!(self.consumer.definition().await, Ok(Some(_))) {
             return;
@@ -236,8 +247,7 @@ impl Run<'_> {
         batches: Vec<RecordBatch>,
         shutdown: &CancellationToken,
     ) -> Result<()> {
-        self.learn(&batches, shutdown).await?;
-        if !self.hold(&batches, shutdown).await? {
+        if !self.learn(&batches, shutdown).await? || !self.hold(&batches, shutdown).await? {
             // Told to stop: what was fetched is still in the topic.
             return Ok(());
         }
@@ -257,38 +267,14 @@ impl Run<'_> {
             return Ok(true);
         }
         self.write(shutdown).await?;
+        // It may be a long wait, and others wait for what was written.
+        self.commit().await?;
         let is_granted = tokio::select! {
             () = shutdown.cancelled() => false,
             () = self.intake.held.grow(bytes) => true,
         };
         self.now_us = self.consumer.clock.now_us();
         Ok(is_granted)
-    }
-
-    /// Learns the schemas that these records name. A new schema may mean that the group has evolved: what
-    /// is buffered is written under the old definition first.
-    async fn learn(&mut self, batches: &[RecordBatch], shutdown: &CancellationToken) -> Result<()> {
-        for id in self.intake.admission.unknown_schemas(batches) {
-            let Consumer {
-                definitions,
-                resource,
-                ..
-            } = self.consumer;
-            let schema = definitions.schema(id, resource).await?;
-            let Some(definition) = self.consumer.definition().await? else {
-                // Its schemas went with the group: nothing of it is to be quarantined for that.
-                return Err(Error::Gone);
-            };
-            if definition.group != self.definition.group {
-                self.write(shutdown).await?;
-                self.writer.sink.define(&definition).await?;
-                self.intake.admission = self.consumer.admission(&definition);
-                self.definition = definition;
-                return Box::pin(self.learn(batches, shutdown)).await;
-            }
-            self.intake.admission_mut().learn(id, schema.as_deref());
-        }
-        Ok(())
     }
 
     /// Writes what is buffered. Meanwhile the topic is told what was written before, if that is due, and the
@@ -317,7 +303,15 @@ impl Run<'_> {
         };
         let (reached, filled) = tokio::join!(writing, filling);
         self.now_us = self.consumer.clock.now_us();
-        self.written.merge(&reached?);
+        match reached {
+            Ok(reached) => self.written.merge(&reached),
+            Err(error) => {
+                if let Err(also) = filled {
+                    warn!(consumer = self.consumer.name, group = %self.consumer.group, error = %also, "no rows could be taken in beside a write that failed");
+                }
+                return Err(error);
+            }
+        }
         filled
     }
 

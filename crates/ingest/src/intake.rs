@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use twinfold_model::{EventTime, Positions};
 use twinfold_store_topic::{Error as TopicError, Event, FetchLimits, RecordBatch, Subscription};
 
@@ -104,7 +105,7 @@ impl<'a> Intake<'a> {
 
     /// Whether nothing has to be learnt first and the budget is there at once; it is held then.
     fn can_take(&mut self, batches: &[RecordBatch]) -> bool {
-        self.admission.unknown_schemas(batches).is_empty() && self.held.try_grow(bytes(batches))
+        self.admission.unknown_schema(batches).is_none() && self.held.try_grow(bytes(batches))
     }
 
     /// Checks records and buffers them. Their schemas were learnt and their budget is held.
@@ -135,10 +136,16 @@ impl<'a> Intake<'a> {
         })
     }
 
-    /// Tells the topic what is durable, so that a restart goes on from there.
+    /// Tells the topic what is durable, so that a restart goes on from there. That is advice: while it is
+    /// not taken rows go on, and it is told again.
     pub(crate) async fn commit(&mut self, durable: &Positions) -> Result<()> {
-        if self.subscription.commit(durable).await? {
-            self.committed.merge(durable);
+        match self.subscription.commit(durable).await {
+            Ok(true) => self.committed.merge(durable),
+            Ok(false) => {}
+            Err(error) if error.retry() => {
+                warn!(consumer = self.consumer.name, group = %self.consumer.group, %error, "progress is not stored");
+            }
+            Err(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -152,7 +159,5 @@ impl<'a> Intake<'a> {
 /// What records take of the budget.
 pub(crate) fn bytes(batches: &[RecordBatch]) -> usize {
     let records = batches.iter().flat_map(|batch| &batch.records);
-    records
-        .map(|record| record.key.len() + record.value.len())
-        .sum()
+    records.map(plan::held_bytes).sum()
 }

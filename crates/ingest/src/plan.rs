@@ -6,6 +6,7 @@ use bytes::Bytes;
 use twinfold_model::{
     EventTime, Offset, PartitionId, Position, Positions, QuarantinedRecord, RowVersion, SchemaId,
 };
+use twinfold_store_topic::Record;
 
 /// Bounds of a batch. Whichever is reached first makes the batch due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,11 @@ impl Row {
     }
 }
 
+/// What a record takes of memory until it is written.
+pub(crate) fn held_bytes(record: &Record) -> usize {
+    record.key.len() + record.value.len() + size_of::<Row>()
+}
+
 /// What is written at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -56,6 +62,7 @@ pub struct Batch {
     pub quarantined: Vec<QuarantinedRecord>,
     /// Where the topic stands after this batch, for the partitions it touches.
     pub positions: Positions,
+    /// Of memory, those of its quarantined records too.
     pub bytes: usize,
     /// When the log took in the oldest and the newest record, quarantined ones too.
     pub appended: Option<(EventTime, EventTime)>,

@@ -1,9 +1,9 @@
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use twinfold_client::{Definitions, GroupDefinition};
@@ -34,19 +34,34 @@ struct Running {
     task: Task,
 }
 
+/// What runs, and what the definitions were when it was last looked.
+struct Consumers {
+    running: HashMap<String, Running>,
+    stopping: Vec<Task>,
+    /// Counts how often definitions were read; the consumers look then whether theirs is another.
+    definitions_read: watch::Sender<u64>,
+}
+
 impl Supervisor {
     /// Follows the definitions until told to stop, then stops its consumers and waits for them.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut changes = self.definitions.changes();
-        let mut running: HashMap<String, Running> = HashMap::new();
-        let mut stopping: Vec<Task> = Vec::new();
+        let mut consumers = Consumers {
+            running: HashMap::new(),
+            stopping: Vec::new(),
+            definitions_read: watch::Sender::new(0),
+        };
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
-            stopping.retain(|task| !task.has_ended());
+            consumers.stopping.retain(|task| !task.has_ended());
             // A registry that does not answer for a while, or says what this version does not understand,
             // is no reason to stop what runs.
-            let pause = match self.adjust(&mut running, &mut stopping).await {
+            let adjusted = tokio::select! {
+                () = shutdown.cancelled() => break,
+                adjusted = self.adjust(&mut consumers) => adjusted,
+            };
+            let pause = match adjusted {
                 Ok(()) => {
                     failures = 0;
                     None
@@ -63,11 +78,11 @@ impl Supervisor {
                 changed = changes.changed() => if changed.is_err() { break },
             }
         }
-        for running in running.values() {
-            running.task.cancel();
+        let running = || consumers.running.values().map(|running| &running.task);
+        for task in running() {
+            task.cancel();
         }
-        let running = running.values().map(|running| &running.task);
-        for task in running.chain(&stopping) {
+        for task in running().chain(&consumers.stopping) {
             task.ended().await;
         }
         Ok(())
@@ -75,11 +90,7 @@ impl Supervisor {
 
     /// Starts what should run and does not; stops what runs and should not, without waiting for its end:
     /// a consumer that is slow to stop keeps no new group waiting.
-    async fn adjust(
-        &self,
-        running: &mut HashMap<String, Running>,
-        stopping: &mut Vec<Task>,
-    ) -> twinfold_client::Result<()> {
+    async fn adjust(&self, consumers: &mut Consumers) -> twinfold_client::Result<()> {
         let definitions = self.definitions.groups().await?;
         // A group in `Creating` is only being changed: its consumer goes on.
         let is_kept = |resource: &str| {
@@ -87,26 +98,51 @@ impl Supervisor {
                 definition.resource == resource && definition.state != ResourceState::Deleting
             })
         };
-        for (_, Running { group, task }) in running.extract_if(|resource, _| !is_kept(resource)) {
+        let gone = consumers
+            .running
+            .extract_if(|resource, _| !is_kept(resource));
+        for (_, Running { group, task }) in gone {
             info!(consumer = self.name, %group, "stopping");
             task.cancel();
             // At once: a group of the same name must not inherit its positions.
             self.statuses.forget(&group);
-            stopping.push(task);
+            consumers.stopping.push(task);
         }
+        let is_first_look = *consumers.definitions_read.borrow() == 0;
         let wanted = definitions
             .iter()
-            .filter(|definition| definition.state == ResourceState::Active)
             .filter(|definition| self.sinks.wants(definition));
         for definition in wanted {
-            if let Entry::Vacant(entry) = running.entry(definition.resource.clone()) {
-                entry.insert(self.start(definition));
+            let is_running = consumers.running.contains_key(&definition.resource);
+            if !is_running && self.is_startable(definition, is_first_look).await {
+                let started = self.start(definition, consumers.definitions_read.subscribe());
+                consumers
+                    .running
+                    .insert(definition.resource.clone(), started);
             }
         }
+        consumers.definitions_read.send_modify(|count| *count += 1);
         Ok(())
     }
 
-    fn start(&self, definition: &GroupDefinition) -> Running {
+    /// Whether a group has everything that its consumer needs. One that is not active had it before this
+    /// process began, if it has a topic, which is made last: that it cannot be changed at the moment stops
+    /// no rows.
+    async fn is_startable(&self, definition: &GroupDefinition, is_first_look: bool) -> bool {
+        match definition.state {
+            ResourceState::Active => true,
+            ResourceState::Deleting => false,
+            ResourceState::Creating | ResourceState::Failed { .. } => {
+                is_first_look && self.topics.bounds(&definition.resource).await.is_ok()
+            }
+        }
+    }
+
+    fn start(
+        &self,
+        definition: &GroupDefinition,
+        definitions_read: watch::Receiver<u64>,
+    ) -> Running {
         let group = definition.group.id().clone();
         let consumer = Consumer {
             name: self.name,
@@ -118,6 +154,7 @@ impl Supervisor {
             limits: self.limits,
             budget: self.budget.clone(),
             clock: Arc::clone(&self.clock),
+            definitions_read,
         };
         let sinks = Arc::clone(&self.sinks);
         let name = format!("{} {}", self.name, consumer.resource);

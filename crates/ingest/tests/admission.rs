@@ -125,14 +125,15 @@ fn schemas_that_are_unknown_or_unfit_refuse_their_records_only() {
     };
     let values = [with_schema(5), with_schema(6), good.clone()];
     let batches = vec![batch(0, Operation::Upsert, None, &values)];
-    assert_eq!(admission.unknown_schemas(&batches), []);
+    assert_eq!(admission.unknown_schema(&batches), None);
     let admitted = admission.admit(batches.clone(), NOW);
     assert_eq!(codes(&admitted), ["incompatible_schema", "unknown_schema"]);
     assert_eq!(admitted.rows.len(), 1);
     // An unknown schema may have been registered since: it is asked for again.
     admission.forget_refused();
-    let asked_for = admission.unknown_schemas(&batches);
-    assert_eq!(asked_for, [SchemaId(5), SchemaId(6)]);
+    assert_eq!(admission.unknown_schema(&batches), Some(SchemaId(5)));
+    admission.learn(SchemaId(5), None);
+    assert_eq!(admission.unknown_schema(&batches), Some(SchemaId(6)));
 }
 
 proptest! {

@@ -113,7 +113,8 @@ pub enum Event {
     /// [`Subscription::seek`] was called for it. The first event of every subscription; none when
     /// other members hold them all.
     Assigned(Vec<PartitionId>),
-    /// These partitions are another member's from now on: drop what is buffered for them.
+    /// These partitions are another member's from now on. What is in hand for them both may write; progress
+    /// told for them may not be stored.
     Revoked(Vec<PartitionId>),
     /// Nothing came within the time asked for.
     Idle,

@@ -1,7 +1,7 @@
 //! Two groups with a topic each, and what their consumers wrote.
 
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,23 +23,28 @@ use twinfold_wire::record::{Encoder, Headers, avro_schema};
 /// Long enough for a machine that is busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
+const FEATURES: [(&str, &str); 3] = [("id", "bigint"), ("amount", "double"), ("note", "string")];
+
 /// Every record of the tests is upserted; its key comes from the value.
-fn group(name: &str) -> FeatureGroup {
-    let features = [("id", "bigint"), ("amount", "double")];
-    twinfold_testkit::group(name, &features, &["id"], None)
+fn group(name: &str, features: usize) -> FeatureGroup {
+    twinfold_testkit::group(name, &FEATURES[..features], &["id"], None)
 }
 
 /// Knows the groups by their place: the schema of the first is 0.
 #[derive(Debug)]
 pub struct Registry {
-    groups: Vec<FeatureGroup>,
+    groups: Mutex<Vec<FeatureGroup>>,
     changes: watch::Sender<u64>,
     asked: Mutex<Vec<SchemaId>>,
 }
 
 impl Registry {
+    fn groups(&self) -> MutexGuard<'_, Vec<FeatureGroup>> {
+        self.groups.lock().expect("whole")
+    }
+
     fn definition(&self, index: usize) -> Arc<GroupDefinition> {
-        let group = self.groups[index].clone();
+        let group = self.groups()[index].clone();
         Arc::new(GroupDefinition {
             resource: group.id().resource_name(1),
             group,
@@ -52,22 +57,19 @@ impl Registry {
 #[async_trait]
 impl Definitions for Registry {
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        let index = self.groups.iter().position(|group| group.id() == id);
+        let index = self.groups().iter().position(|group| group.id() == id);
         Ok(self.definition(index.expect("a group of this world")))
     }
 
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
-        let indexes = 0..self.groups.len();
+        let indexes = 0..self.groups().len();
         Ok(indexes.map(|index| self.definition(index)).collect())
     }
 
     async fn schema(&self, id: SchemaId, _resource: &str) -> Result<Option<Arc<WriterSchema>>> {
         self.asked.lock().expect("whole").push(id);
-        let group = &self.groups[id.0 as usize];
-        Ok(Some(Arc::new(WriterSchema {
-            id,
-            avro_json: avro_schema(group),
-        })))
+        let avro_json = avro_schema(&self.groups()[id.0 as usize]);
+        Ok(Some(Arc::new(WriterSchema { id, avro_json })))
     }
 
     fn changes(&self) -> watch::Receiver<u64> {
@@ -90,6 +92,8 @@ pub struct Gate {
     /// Rows of each batch.
     batches: Mutex<Vec<usize>>,
     waiting: watch::Sender<bool>,
+    /// Features of the group as it was defined last.
+    features: watch::Sender<usize>,
 }
 
 impl Gate {
@@ -98,6 +102,7 @@ impl Gate {
             permits: Semaphore::new(permits),
             batches: Mutex::default(),
             waiting: watch::Sender::new(false),
+            features: watch::Sender::new(0),
         })
     }
 
@@ -118,6 +123,13 @@ impl Gate {
         self.batches.lock().expect("whole").clone()
     }
 
+    /// Returns when the sink was told of a group of so many features.
+    pub async fn is_defined_with(&self, features: usize) {
+        let mut told = self.features.subscribe();
+        let seen = tokio::time::timeout(DEADLINE, told.wait_for(|told| *told == features));
+        seen.await.expect("in time").expect("the gate stays");
+    }
+
     /// Returns when a batch stands before the gate.
     pub async fn is_waited_for(&self) {
         let mut waiting = self.waiting.subscribe();
@@ -130,7 +142,9 @@ struct Gated(Arc<Gate>);
 
 #[async_trait]
 impl Sink for Gated {
-    async fn define(&mut self, _: &GroupDefinition) -> Result<(), SinkError> {
+    async fn define(&mut self, definition: &GroupDefinition) -> Result<(), SinkError> {
+        let features = definition.group.features().len();
+        self.0.features.send_replace(features);
         Ok(())
     }
 
@@ -168,7 +182,7 @@ impl World {
             _folder: folder,
             topics: Arc::new(topics),
             registry: Arc::new(Registry {
-                groups: names.iter().map(|name| group(name)).collect(),
+                groups: Mutex::new(names.iter().map(|name| group(name, 2)).collect()),
                 changes: watch::Sender::new(0),
                 asked: Mutex::default(),
             }),
@@ -185,6 +199,15 @@ impl World {
             world.topics.create(&topic, &config).await.expect("topic");
         }
         world
+    }
+
+    /// Gives a group one more feature.
+    pub fn evolve(&self, index: usize) {
+        let mut groups = self.registry.groups();
+        let (name, features) = (&groups[index].id().name, groups[index].features().len());
+        groups[index] = group(&name.to_string(), features + 1);
+        drop(groups);
+        self.registry.changes.send_modify(|newest| *newest += 1);
     }
 
     /// Rows as the topic has them.
@@ -246,6 +269,7 @@ impl World {
             budget: self.budget.clone(),
             clock: Arc::new(SystemClock),
             status: watch::Sender::new(Status::default()),
+            definitions_read: self.registry.changes(),
         };
         let mut sink = Gated(Arc::clone(&gate));
         self.tasks

@@ -170,6 +170,14 @@ impl Assignment {
                 partition, wanted, earliest, "the log has forgotten records that were not read"
             );
         }
+        if is_ahead {
+            let (topic, partition) = (&self.topic, partition.0);
+            let (wanted, next) = (wanted.0, next.0);
+            warn!(
+                topic,
+                partition, wanted, next, "the log is shorter than what was read of it"
+            );
+        }
         let start = if is_ahead { next } else { wanted.max(earliest) };
         // Paused or not before it is fetched: told after, the client would begin once more.
         let placed = consumer

@@ -110,6 +110,8 @@ impl Handover {
 
     /// Nobody takes any more: the thread leaves the group and ends.
     pub(super) fn end(&self) {
+        // Held, so that a thread that has just looked is already waiting and hears of it.
+        let _rounds = self.rounds();
         self.ended.store(true, Ordering::SeqCst);
         self.drained.notify_one();
     }

@@ -1,6 +1,8 @@
 //! Records on their way into a table: the newest of each key, grouped by replica, in unlogged batches.
 //! A run of records is planned while the requests of those before it are under way.
 
+use std::time::Duration;
+
 use ::scylla::frame::response::result::ColumnType;
 use ::scylla::serialize::SerializationError;
 use ::scylla::serialize::row::{RowSerializationContext, SerializeRow};
@@ -14,7 +16,7 @@ use twinfold_model::Operation;
 use twinfold_wire::row::{KEY_BYTES_MAX, VALUE_HEADER_BYTES, value_header};
 
 use super::cluster::Cluster;
-use super::failure::Failure;
+use super::failure::{Failure, Kind};
 use super::plan::{self, Limits, Parcel};
 use super::replica::Route;
 use super::table::Table;
@@ -28,6 +30,9 @@ const TIMESTAMP_MIN: i64 = i64::MIN + 1;
 const PLAN_ROWS_MAX: usize = 4_096;
 /// About what a request, and what the servers count of it, has of each row besides key and value.
 const ROW_BYTES: usize = 64;
+/// Of one request that servers refuse for the moment, and the pause before the second; the next is longer.
+const ATTEMPTS_MAX: usize = 3;
+const PAUSE_FIRST: Duration = Duration::from_millis(50);
 
 impl Cluster {
     pub async fn upsert(&self, table: &str, rows: &[Upsert]) -> Result<UpsertStats> {
@@ -83,7 +88,7 @@ impl Cluster {
         let _permit = permit.map_err(|_| Error::Closed)?;
         let mut waiting = vec![batch];
         while let Some(changes) = waiting.pop() {
-            let Err(failure) = self.send(table, &changes, &route).await else {
+            let Err(failure) = self.send_again(table, &changes, &route).await else {
                 continue;
             };
             let kind = failure.kind;
@@ -98,6 +103,26 @@ impl Cluster {
             waiting.extend(smaller);
         }
         Ok(())
+    }
+
+    /// Sends, and tries again what may pass: for one request that fails its caller sends all of them again.
+    async fn send_again(
+        &self,
+        table: &Table,
+        changes: &[Change],
+        route: &Route,
+    ) -> Result<(), Failure> {
+        let mut pause = PAUSE_FIRST;
+        for _ in 1..ATTEMPTS_MAX {
+            match self.send(table, changes, route).await {
+                Err(failure) if failure.kind == Kind::Transient => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                outcome => return outcome,
+            }
+        }
+        self.send(table, changes, route).await
     }
 
     async fn send(&self, table: &Table, changes: &[Change], route: &Route) -> Result<(), Failure> {

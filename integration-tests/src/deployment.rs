@@ -8,9 +8,9 @@ use twinfold_client::Platform;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_embedded::{Config, Options, Server, StoresConfig};
 use twinfold_store_topic::{Append, Appended};
-use twinfold_testkit::{Servers, servers};
+use twinfold_testkit::{Servers, ServiceProcess, servers};
 
-use crate::{Processes, ServiceProcess, WAIT_MAX};
+use crate::{Processes, WAIT_MAX};
 
 /// A platform that can be stopped and started again on the same data.
 pub struct Deployment {

@@ -15,7 +15,7 @@ pub use deployment::{Deployment, engines_of, real_engines};
 pub use look::{WAIT_MAX, column_i64, history, insert_and_wait, latest, read_all};
 pub use network::{Link, LinkTrouble, Network};
 pub use own_servers::{End, OwnServers};
-pub use processes::{Client, Processes, ServiceProcess, Signal, binary};
+pub use processes::{Client, Processes};
 pub use s3_proxy::{S3Proxy, S3Trouble};
 
 /// How long a fault lasts. What follows is never waited for like this, but until it is there.

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 use twinfold_client::{Definitions, GroupDefinition};
@@ -36,7 +37,12 @@ struct Running {
 
 impl Supervisor {
     /// Follows the definitions until told to stop, then stops its consumers and waits for them.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Infallible>> {
+        // Boxed: with it all of the consumers is compiled here, and not by each materializer.
+        Box::pin(self.follow(shutdown))
+    }
+
+    async fn follow(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut changes = self.definitions.changes();
         let mut running: HashMap<String, Running> = HashMap::new();
         let mut stopping: Vec<Task> = Vec::new();

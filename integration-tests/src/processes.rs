@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::future::LocalBoxFuture;
 use twinfold_client::Writer;
 use twinfold_client::remote::RemoteRegistry;
 use twinfold_embedded::{Config, Options, StoresConfig};
@@ -34,13 +35,13 @@ impl Processes {
 
     /// The same over stores that may hold something already, with what an embedded platform would be told;
     /// what the processes log goes into files of a folder, if one is named.
-    pub async fn over(
+    pub fn over(
         stores: StoresConfig,
         config: &Config,
         onlinefs: usize,
         offlinefs: usize,
         logs: Option<&Path>,
-    ) -> Self {
+    ) -> LocalBoxFuture<'static, Self> {
         let settings = Settings {
             stores: &stores,
             config,
@@ -54,15 +55,18 @@ impl Processes {
             api: settings.api(),
             stores,
         };
-        processes.registry.start().await;
-        let materializers = processes
-            .onlinefs
-            .iter_mut()
-            .chain(&mut processes.offlinefs);
-        for process in materializers {
-            process.start().await;
-        }
-        processes
+        // Boxed: compiled here, and not by each test program.
+        Box::pin(async move {
+            processes.registry.start().await;
+            let materializers = processes
+                .onlinefs
+                .iter_mut()
+                .chain(&mut processes.offlinefs);
+            for process in materializers {
+                process.start().await;
+            }
+            processes
+        })
     }
 
     pub async fn client(&self) -> Client {

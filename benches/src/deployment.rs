@@ -7,11 +7,10 @@ use twinfold_client::remote::RemoteRegistry;
 use twinfold_client::{FeatureGroups as _, GroupDefinition, Writer};
 use twinfold_model::{EventTime, FeatureGroup, ResourceState};
 use twinfold_store_topic::TopicStore;
-use twinfold_testkit::servers;
+use twinfold_testkit::{HTTP_ADDRESS, ServiceProcess, free_address, servers};
 use twinfold_wire::row::KeyEncoder;
 
-use crate::service::free_address;
-use crate::{RowPool, Service};
+use crate::RowPool;
 
 const CREATE_MAX: Duration = Duration::from_secs(30);
 /// Between looks at the progress of onlinefs; it commits some times a second.
@@ -27,11 +26,10 @@ pub struct Deployment {
     registry: Arc<RemoteRegistry>,
     pub topics: Arc<dyn TopicStore>,
     pub writer: Writer,
-    registry_url: String,
     topic_url: String,
     /// The prefix of topics, the schema in PostgreSQL, the keyspace.
     place: String,
-    _process: Service,
+    registry_process: ServiceProcess,
     _history: TempDir,
 }
 
@@ -41,13 +39,12 @@ impl Deployment {
         // A keyspace has at most 48 characters.
         let place = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let history = tempfile::tempdir().expect("a folder");
-        let http = free_address();
         let topic_url = format!(
             "kafka://{}?topic_prefix={place}.",
             servers.kafka_bootstrap_servers
         );
-        let settings = [
-            ("HTTP__ADDRESS", http.to_string()),
+        let settings = vec![
+            (HTTP_ADDRESS, free_address().to_string()),
             ("METADATA__URL", servers.postgres_schema(&place)),
             ("TOPIC__URL", topic_url.clone()),
             ("ONLINE__URL", cassandra_url(&place)),
@@ -56,9 +53,9 @@ impl Deployment {
                 format!("file://{}", history.path().display()),
             ),
         ];
-        let process = Service::start("twinfold-registry", &settings).await;
-        let registry_url = format!("http://{http}");
-        let registry = RemoteRegistry::connect(&registry_url).await;
+        let mut process = ServiceProcess::new("twinfold-registry", settings, None);
+        process.start().await;
+        let registry = RemoteRegistry::connect(&process.url()).await;
         let registry = Arc::new(registry.expect("the registry answers"));
         let topics = twinfold_store_topic::open(&topic_url).await;
         let topics = topics.expect("topics");
@@ -66,10 +63,9 @@ impl Deployment {
             writer: Writer::new(Arc::clone(&topics), Arc::clone(&registry) as _),
             registry,
             topics,
-            registry_url,
             topic_url,
             place,
-            _process: process,
+            registry_process: process,
             _history: history,
         }
     }
@@ -113,9 +109,13 @@ impl Deployment {
     }
 
     /// Starts an onlinefs that writes to `online_url`.
-    pub async fn onlinefs(&self, online_url: &str, settings: &[(&'static str, &str)]) -> Service {
+    pub async fn onlinefs(
+        &self,
+        online_url: &str,
+        settings: &[(&'static str, &str)],
+    ) -> ServiceProcess {
         let mut all = vec![
-            ("REGISTRY__URL", self.registry_url.clone()),
+            ("REGISTRY__URL", self.registry_process.url()),
             ("TOPIC__URL", self.topic_url.clone()),
             ("ONLINE__URL", online_url.to_owned()),
         ];
@@ -124,7 +124,9 @@ impl Deployment {
                 .iter()
                 .map(|(key, value)| (*key, (*value).to_owned())),
         );
-        Service::start("twinfold-onlinefs", &all).await
+        let mut process = ServiceProcess::new("twinfold-onlinefs", all, None);
+        process.start().await;
+        process
     }
 
     /// Rows that onlinefs has committed.

@@ -7,7 +7,6 @@ mod load;
 mod outcome;
 mod probe;
 mod rows;
-mod service;
 mod usage;
 
 use std::path::Path;
@@ -24,7 +23,6 @@ pub use load::Load;
 pub use outcome::{Outcome, Stopwatch};
 pub use probe::{Latencies, PROBE_EVERY};
 pub use rows::{BATCH_ROWS, RowPool, wide_group};
-pub use service::Service;
 pub use usage::{memory_mb, memory_mb_of, processor_seconds, settle};
 
 /// Opens an embedded platform with the benchmark's feature group in it.

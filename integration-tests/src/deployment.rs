@@ -2,15 +2,16 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::LocalBoxFuture;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use twinfold_client::Platform;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_embedded::{Config, Options, Server, StoresConfig};
 use twinfold_store_topic::{Append, Appended};
-use twinfold_testkit::{Servers, servers};
+use twinfold_testkit::{Servers, ServiceProcess, servers};
 
-use crate::{Processes, ServiceProcess, WAIT_MAX};
+use crate::{Processes, WAIT_MAX};
 
 /// A platform that can be stopped and started again on the same data.
 pub struct Deployment {
@@ -21,12 +22,16 @@ pub struct Deployment {
     running: Running,
 }
 
-/// How a story reaches the platform.
-#[derive(Clone, Copy)]
-enum Way {
-    InProcess,
+/// How the platform of a story runs, and how the story reaches it.
+#[derive(Debug, Clone, Copy)]
+pub enum Way {
+    /// All of it in this process, below a folder.
+    Embedded,
+    /// One process over the servers that a deployment has, each in a place of its own there.
+    OnRealEngines,
+    /// All of it below a folder, behind a port, and seen from the other end of it.
     OverHttp,
-    /// Every service is a process of its own.
+    /// All services as processes over the servers, seen through the api's.
     Deployed,
 }
 
@@ -49,30 +54,26 @@ struct Served {
     platform: Arc<dyn Platform>,
 }
 
+impl Way {
+    /// A platform that holds nothing yet.
+    pub async fn deployment(self) -> Deployment {
+        self.deployment_with(|_| ()).await
+    }
+
+    /// The same with other settings than the defaults.
+    pub async fn deployment_with(self, configure: fn(&mut Config)) -> Deployment {
+        let stores = match self {
+            Self::Embedded | Self::OverHttp => StoresConfig::default(),
+            Self::OnRealEngines | Self::Deployed => real_engines(),
+        };
+        Deployment::reached(self, stores, configure).await
+    }
+}
+
 impl Deployment {
-    /// All of it below a folder.
-    pub async fn embedded(configure: fn(&mut Config)) -> Self {
-        Self::over(StoresConfig::default(), configure).await
-    }
-
-    /// One process over the servers that a deployment has, each in a place of its own there.
-    pub async fn on_real_engines(configure: fn(&mut Config)) -> Self {
-        Self::over(real_engines(), configure).await
-    }
-
     /// One process over stores that may hold something already.
     pub async fn over(stores: StoresConfig, configure: fn(&mut Config)) -> Self {
-        Self::reached(Way::InProcess, stores, configure).await
-    }
-
-    /// All of it below a folder, behind a port, and seen from the other end of it.
-    pub async fn over_http(configure: fn(&mut Config)) -> Self {
-        Self::reached(Way::OverHttp, StoresConfig::default(), configure).await
-    }
-
-    /// All services as processes over the servers, seen through the api's.
-    pub async fn of_processes(configure: fn(&mut Config)) -> Self {
-        Self::reached(Way::Deployed, real_engines(), configure).await
+        Self::reached(Way::OnRealEngines, stores, configure).await
     }
 
     async fn reached(way: Way, stores: StoresConfig, configure: fn(&mut Config)) -> Self {
@@ -188,27 +189,37 @@ impl Deployment {
     }
 }
 
-async fn start(
+fn start<'a>(
     way: Way,
-    folder: &Path,
-    stores: &StoresConfig,
+    folder: &'a Path,
+    stores: &'a StoresConfig,
     configure: fn(&mut Config),
-) -> Running {
+) -> LocalBoxFuture<'a, Running> {
     let mut options = Options::from_env().expect("options");
     options.config.stores = stores.clone();
     configure(&mut options.config);
-    if let Way::Deployed = way {
-        return start_processes(stores, &options.config).await;
+    // Boxed: compiled here, and not by each test program.
+    Box::pin(async move {
+        match way {
+            Way::Embedded | Way::OnRealEngines => start_in_process(folder, options).await,
+            Way::OverHttp => start_behind_port(folder, options).await,
+            Way::Deployed => start_processes(stores, &options.config).await,
+        }
+    })
+}
+
+async fn start_in_process(folder: &Path, options: Options) -> Running {
+    let opened = twinfold_embedded::open(folder, options).await;
+    Running {
+        platform: opened.expect("open"),
+        behind: Behind::Nothing,
     }
+}
+
+async fn start_behind_port(folder: &Path, options: Options) -> Running {
     let limits = options.config.http;
     let opened = twinfold_embedded::open_to_serve(folder, options).await;
     let (platform, schemas) = opened.expect("open");
-    if let Way::InProcess = way {
-        return Running {
-            platform,
-            behind: Behind::Nothing,
-        };
-    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.expect("a free port");
     let server = Server::start(listener, Arc::clone(&platform), schemas, limits);

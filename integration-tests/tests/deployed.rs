@@ -5,25 +5,14 @@ use std::collections::BTreeMap;
 
 use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{Error, Platform, WaitTarget};
-use twinfold_embedded::Config;
-use twinfold_integration_tests::{
-    Deployment, WAIT_MAX, column_i64, insert_and_wait, latest, read_all,
-};
+use twinfold_integration_tests::{WAIT_MAX, Way, column_i64, insert_and_wait, latest, read_all};
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, FeatureGroup, FeatureGroupId, Name,
     ProjectName, Query, Selection,
 };
 use twinfold_testkit::{bench_group, bench_rows};
 
-mod stories;
-
-async fn deployment() -> Deployment {
-    Deployment::of_processes(|_| ()).await
-}
-
-async fn deployment_with(configure: fn(&mut Config)) -> Deployment {
-    Deployment::of_processes(configure).await
-}
+twinfold_integration_tests::platform_stories!(Deployed);
 
 const BOTH: WaitTarget = WaitTarget {
     online: true,
@@ -61,7 +50,7 @@ fn spec(format: DatasetFormat) -> DatasetSpec {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn training_datasets_are_kept_in_the_bucket_for_every_api() {
-    let mut deployment = deployment().await;
+    let mut deployment = Way::Deployed.deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -93,7 +82,7 @@ async fn training_datasets_are_kept_in_the_bucket_for_every_api() {
 /// A second api sees at once what it needs of a group that the first one has changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_apis_serve_one_platform() {
-    let deployment = deployment().await;
+    let deployment = Way::Deployed.deployment().await;
     let group = bench_group();
     deployment
         .platform()
@@ -114,7 +103,7 @@ async fn several_apis_serve_one_platform() {
 /// Rows that bring no event time are stamped by their writer, so a group without one is the harder case.
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_may_go_straight_to_the_topic() {
-    let deployment = deployment().await;
+    let deployment = Way::Deployed.deployment().await;
     let (url, topic) = deployment.addresses();
     let platform = RemotePlatform::connect_beside_topic(&url, &topic).await;
     let platform: &dyn Platform = &platform.expect("both answer");

@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use twinfold_client::{FeatureGroups as _, Writer};
 use twinfold_integration_tests::{
-    Client, Deployment, Processes, WAIT_MAX, binary, column_i64, history, latest,
+    Client, Deployment, Processes, WAIT_MAX, column_i64, history, latest,
 };
 use twinfold_model::{EventTime, FeatureGroup, Positions};
-use twinfold_testkit::{bench_group, bench_rows, eventually};
+use twinfold_testkit::{bench_group, bench_rows, eventually, program};
 
 const CREATE_MAX: Duration = Duration::from_secs(30);
 /// Fast enough that rows are always under way, and slow enough that a busy machine keeps up.
@@ -158,7 +158,7 @@ async fn instances_join_and_leave_while_rows_flow() {
 #[test]
 fn a_configuration_that_is_not_valid_has_an_exit_code_of_its_own() {
     for name in ["registry", "onlinefs", "offlinefs", "api"] {
-        let mut service = Command::new(binary(&format!("twinfold-{name}")));
+        let mut service = Command::new(program(&format!("twinfold-{name}")));
         let service = service.env("TWINFOLD__PROCESS__COLOUR", "red");
         let ended = service.output().expect("it runs");
         assert_eq!(ended.status.code(), Some(64), "{name}: {ended:?}");

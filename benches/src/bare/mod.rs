@@ -7,8 +7,9 @@ pub mod kafka;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+use twinfold_testkit::program;
+
 use crate::Outcome;
-use crate::service::program;
 
 /// What `relay` says when it reads the topic.
 pub const READY: &str = "ready";

@@ -7,10 +7,8 @@ use arrow::record_batch::RecordBatch;
 use tokio::time::Instant;
 use twinfold_benches::bare::Relay;
 use twinfold_benches::bare::cql::Table;
-use twinfold_benches::{
-    Deployment, Latencies, Load, PROBE_EVERY, RowPool, Service, settle, wide_group,
-};
-use twinfold_testkit::{bench_rows, eventually, servers};
+use twinfold_benches::{Deployment, Latencies, Load, PROBE_EVERY, RowPool, settle, wide_group};
+use twinfold_testkit::{ServiceProcess, bench_rows, eventually, servers};
 
 /// Shares of the highest throughput.
 const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
@@ -47,7 +45,7 @@ async fn main() {
     let contact_points = servers().cassandra_contact_points.as_str();
 
     let url = bench.deployment.cassandra_url();
-    let onlinefs = bench.deployment.onlinefs(&url, &[]).await;
+    let mut onlinefs = bench.deployment.onlinefs(&url, &[]).await;
     let highest = bench.highest_rate().await;
     println!("at most {highest:.0} rows/s through onlinefs, with the producer beside it");
     let table = Table::only(contact_points, &keyspace).await;
@@ -163,7 +161,7 @@ impl Bench {
             ("BATCHES__BATCH_BYTES_MAX", bytes_max.as_str()),
         ];
         let url = self.deployment.cassandra_url();
-        let onlinefs = self.deployment.onlinefs(&url, &settings).await;
+        let mut onlinefs = self.deployment.onlinefs(&url, &settings).await;
         let worked_off = self
             .deployment
             .work_off(&self.resource, self.sent(), |_| ());
@@ -182,7 +180,7 @@ impl Bench {
 
 /// Seconds below which 99 of 100 writes of the process stay: the upper bound of a bucket of its histogram.
 /// `None` when it has none.
-fn write_p99(onlinefs: &Service) -> Option<f64> {
+fn write_p99(onlinefs: &ServiceProcess) -> Option<f64> {
     let metrics = onlinefs.ask("/metrics")?;
     let mut buckets: Vec<(f64, f64)> = Vec::new();
     for line in metrics.lines() {

@@ -181,7 +181,7 @@ async fn ours(
     pool: &RowPool,
     rows: usize,
 ) -> Outcome {
-    let onlinefs = deployment.onlinefs(online_url, &[]).await;
+    let mut onlinefs = deployment.onlinefs(online_url, &[]).await;
     let rate = deployment.work_off(resource, rows as u64, |_| ()).await;
     let outcome = Outcome {
         rate,

@@ -24,7 +24,7 @@ async fn main() {
     let topic = deployment.broker_topic(&resource);
     let consumer = bare::run(&["consume", &servers().kafka_bootstrap_servers, &topic]);
     println!("bare consumer {consumer}");
-    let onlinefs = deployment.onlinefs(&deployment.cassandra_url(), &[]).await;
+    let mut onlinefs = deployment.onlinefs(&deployment.cassandra_url(), &[]).await;
     let mut looks = 0;
     let look = |passed: u64| {
         let reached = passed * LOOKS / rows as u64;

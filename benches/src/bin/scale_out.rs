@@ -2,10 +2,9 @@
 //! takes more processor time for that.
 
 use twinfold_benches::{
-    Deployment, Outcome, RowPool, Service, bare, memory_mb_of, processor_seconds, settle,
-    wide_group,
+    Deployment, Outcome, RowPool, bare, memory_mb_of, processor_seconds, settle, wide_group,
 };
-use twinfold_testkit::servers;
+use twinfold_testkit::{ServiceProcess, servers};
 
 /// Instances in each round; each number comes early once and late once.
 const ROUNDS: [usize; 4] = [1, 2, 2, 1];
@@ -57,7 +56,7 @@ async fn run(
     settle().await;
     let url = deployment.cassandra_url();
     let start = || deployment.onlinefs(&url, &[]);
-    let onlinefs = futures::future::join_all((0..instances).map(|_| start())).await;
+    let mut onlinefs = futures::future::join_all((0..instances).map(|_| start())).await;
     let mut shares = None;
     let look = |passed: u64| {
         if passed > rows as u64 / 2 && shares.is_none() {
@@ -75,7 +74,7 @@ async fn run(
         .sum();
     let shares = shares.unwrap_or_default();
     println!("  partitions {shares:?}, seconds of processor {spent:.2?}");
-    onlinefs.into_iter().for_each(Service::stop);
+    onlinefs.iter_mut().for_each(ServiceProcess::stop);
     deployment
         .check_readable(&url, &group, &resource, pool, rows)
         .await;

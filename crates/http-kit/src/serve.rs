@@ -5,6 +5,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
+use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -30,11 +31,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Stopping {
 }
 
 /// Answers until told to stop, then finishes the requests under way.
-pub async fn serve(
+pub fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
-) -> io::Result<()> {
+) -> BoxFuture<'static, io::Result<()>> {
     // The last part of an answer must not wait for word that those before it have come.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
@@ -43,7 +44,7 @@ pub async fn serve(
     });
     let router = router.layer(Extension(Stopping(shutdown.clone())));
     let served = axum::serve(listener, router);
-    served
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
+    let graceful = served.with_graceful_shutdown(shutdown.cancelled_owned());
+    // Boxed: compiled here, and not by all who serve.
+    Box::pin(graceful.into_future())
 }

@@ -3,6 +3,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
@@ -44,7 +45,12 @@ struct Consumers {
 
 impl Supervisor {
     /// Follows the definitions until told to stop, then stops its consumers and waits for them.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+    pub fn run(self, shutdown: CancellationToken) -> BoxFuture<'static, Result<(), Infallible>> {
+        // Boxed: with it all of the consumers is compiled here, and not by each materializer.
+        Box::pin(self.follow(shutdown))
+    }
+
+    async fn follow(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let mut changes = self.definitions.changes();
         let mut consumers = Consumers {
             running: HashMap::new(),

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
@@ -147,10 +148,7 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     let admin = Admin::bind(process.admin_address).await?;
     info!(service = S::NAME, admin = %admin.address()?, "starting");
     // Ends last, so that the end can be watched too.
-    let admin_tasks = TaskGroup::new(Handle::current());
-    let answered = readiness.clone();
-    admin_tasks.spawn("admin", |shutdown| admin.serve(answered, metrics, shutdown));
-
+    let admin_tasks = answer(admin, readiness.clone(), metrics);
     let stop = stop_signal()?;
     let tasks = TaskGroup::new(Handle::current());
     let service = tokio::select! {
@@ -176,6 +174,14 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     ended?;
     closed?;
     Ok(admin_ended?)
+}
+
+fn answer(admin: Admin, readiness: Readiness, metrics: PrometheusHandle) -> TaskGroup {
+    let tasks = TaskGroup::new(Handle::current());
+    tasks.spawn("admin", |shutdown| {
+        admin.serve(readiness, metrics, shutdown)
+    });
+    tasks
 }
 
 /// Cancelled when the process is asked to end; asked again, it ends at once. Call within a tokio runtime.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tracing::{debug, error, warn};
 use crate::with_causes;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
+type Body = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 /// Why a group ended other than by all its tasks returning.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,17 +110,20 @@ impl TaskGroup {
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError> + Send + 'static,
     {
-        let name = name.into();
-        let inner = Arc::clone(&self.inner);
         let handle = Task {
             token: self.inner.token.child_token(),
             ended: CancellationToken::new(),
         };
         let body = task(handle.token.clone());
-        let running = self
-            .inner
-            .runtime
-            .spawn(async move { body.await.map_err(Into::into) });
+        // Boxed: what follows is compiled once, and not for every task.
+        let body = Box::pin(async move { body.await.map_err(Into::<BoxError>::into) });
+        self.watch(name.into(), body, &handle);
+        handle
+    }
+
+    fn watch(&self, name: String, body: Body, handle: &Task) {
+        let inner = Arc::clone(&self.inner);
+        let running = self.inner.runtime.spawn(body);
         let id = inner.enter(&name, running.abort_handle());
         let ended = handle.ended.clone().drop_guard();
         // A second task watches the first, because a panic is only seen from outside.
@@ -127,7 +132,6 @@ impl TaskGroup {
             inner.leave(id, &name, outcome);
             drop(ended);
         });
-        handle
     }
 
     /// Names of the tasks that run now, oldest first.

@@ -16,6 +16,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use twinfold_model::{
     EventTime, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position, ProjectName,
     QuarantinedRecord, ResourceState, SchemaId, TrainingDataset,
@@ -27,7 +28,12 @@ pub use sqlite::SqliteMetadata;
 
 /// Opens the backend that `url` names and migrates it: `sqlite:///file`, or
 /// `postgres://user@host:port/database`, where `?options=-c%20search_path%3Dname` chooses a schema.
-pub async fn open(url: &str) -> Result<Arc<dyn MetadataStore>> {
+pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn MetadataStore>>> {
+    // Boxed: compiled here, and not by all who open a store.
+    Box::pin(open_backend(url))
+}
+
+async fn open_backend(url: &str) -> Result<Arc<dyn MetadataStore>> {
     match url.split_once("://") {
         Some(("sqlite", path)) => Ok(Arc::new(SqliteMetadata::open(path.as_ref()).await?)),
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresMetadata::open(url).await?)),

@@ -16,6 +16,7 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::TableProvider;
+use futures::future::BoxFuture;
 use twinfold_model::{AsOf, Commit, Positions};
 
 pub use delta::{DeltaStore, S3Credentials, S3Options};
@@ -24,7 +25,12 @@ pub use files::{BucketFiles, Files};
 
 /// Opens the backend that `url` names: `file:///folder` for Delta tables below a local folder,
 /// `s3://bucket/prefix` for those in a bucket (see [`S3Options`]).
-pub async fn open(url: &str) -> Result<Arc<dyn OfflineStore>> {
+pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn OfflineStore>>> {
+    // Boxed: compiled here, and not by all who open a store.
+    Box::pin(open_backend(url))
+}
+
+async fn open_backend(url: &str) -> Result<Arc<dyn OfflineStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(DeltaStore::open(path.as_ref()).await?)),
         Some(("s3", _)) => Ok(Arc::new(DeltaStore::in_bucket(&S3Options::parse(url)?)?)),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use twinfold_model::{EventTime, RowVersion, SchemaId, Ttl};
 
 pub use embedded::{EmbeddedOnline, Options as EmbeddedOptions, Stats as EmbeddedStats};
@@ -25,7 +26,12 @@ pub use self::scylla::{
 
 /// Opens the backend that `url` names: `file:///folder` for the embedded engine,
 /// `scylla://host:port,host:port/keyspace?setting=value` for a cluster (see [`ScyllaOptions`]).
-pub async fn open(url: &str) -> Result<Arc<dyn OnlineStore>> {
+pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn OnlineStore>>> {
+    // Boxed: compiled here, and not by all who open a store.
+    Box::pin(open_backend(url))
+}
+
+async fn open_backend(url: &str) -> Result<Arc<dyn OnlineStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(EmbeddedOnline::open(path.as_ref()).await?)),
         Some(("scylla", rest)) => {

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use twinfold_model::{EventTime, Offset, PartitionId, Positions};
 use twinfold_wire::record::{Defect, Headers};
 
@@ -27,7 +28,12 @@ pub use kafka::{Compression as KafkaCompression, KafkaOptions, KafkaTopics};
 
 /// Opens the backend that `url` names: `file:///folder` for the embedded log,
 /// `kafka://host:port,host:port?setting=value` for a Kafka cluster (see [`KafkaOptions`]).
-pub async fn open(url: &str) -> Result<Arc<dyn TopicStore>> {
+pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn TopicStore>>> {
+    // Boxed: compiled here, and not by all who open a store.
+    Box::pin(open_backend(url))
+}
+
+async fn open_backend(url: &str) -> Result<Arc<dyn TopicStore>> {
     match url.split_once("://") {
         Some(("file", path)) => Ok(Arc::new(EmbeddedTopics::open(path.as_ref()).await?)),
         Some(("kafka", rest)) => {

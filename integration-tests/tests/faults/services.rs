@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use twinfold_integration_tests::{ServiceProcess, Signal, lasting};
-use twinfold_testkit::SplitMix;
+use twinfold_integration_tests::lasting;
+use twinfold_testkit::{ServiceProcess, Signal, SplitMix};
 
 use crate::stage::{SESSION_TIMEOUT, Stage};
 

@@ -1,7 +1,5 @@
 use std::process::ExitCode;
 
-use twinfold_api::service::ApiService;
-
 fn main() -> ExitCode {
-    twinfold_service_kit::process::main::<ApiService>()
+    twinfold_api::service::main()
 }

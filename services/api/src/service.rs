@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tracing::info;
 use twinfold_client::remote::follow_registry;
 use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
 use twinfold_model::ProjectName;
-use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
 use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
@@ -20,9 +21,14 @@ use twinfold_store_topic::TopicStore;
 use crate::http::{self, HttpLimits};
 use crate::platform::{CommittedProgress, Leftovers, Parts, StorePlatform};
 
+/// Runs it. The library's, so that the program has nothing left to compile.
+pub fn main() -> ExitCode {
+    process::main::<ApiService>()
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ApiConfig {
+struct ApiConfig {
     process: ProcessConfig,
     http: HttpConfig,
     limits: HttpLimits,
@@ -63,7 +69,7 @@ struct TrainingConfig {
 
 /// Answers for one project: definitions, rows in and out, vectors, training datasets.
 #[derive(Debug)]
-pub struct ApiService {
+struct ApiService {
     topics: Arc<dyn TopicStore>,
     online: Arc<dyn OnlineStore>,
 }

@@ -1,20 +1,26 @@
 //! offlinefs as a process.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
-use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
 use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
 
+/// Runs it. The library's, so that the program has nothing left to compile.
+pub fn main() -> ExitCode {
+    process::main::<OfflinefsService>()
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OfflinefsConfig {
+struct OfflinefsConfig {
     process: ProcessConfig,
     registry: UrlConfig,
     topic: TopicConfig,
@@ -26,7 +32,7 @@ pub struct OfflinefsConfig {
 
 /// Appends the rows of every topic to its history.
 #[derive(Debug)]
-pub struct OfflinefsService {
+struct OfflinefsService {
     topics: Arc<dyn TopicStore>,
 }
 

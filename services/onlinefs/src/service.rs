@@ -1,21 +1,27 @@
 //! onlinefs as a process.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
-use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
 use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, Expiry, OnlineSinks};
 
+/// Runs it. The library's, so that the program has nothing left to compile.
+pub fn main() -> ExitCode {
+    process::main::<OnlinefsService>()
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OnlinefsConfig {
+struct OnlinefsConfig {
     process: ProcessConfig,
     registry: UrlConfig,
     topic: TopicConfig,
@@ -26,7 +32,7 @@ pub struct OnlinefsConfig {
 
 /// Brings the rows of every topic into the online store.
 #[derive(Debug)]
-pub struct OnlinefsService {
+struct OnlinefsService {
     topics: Arc<dyn TopicStore>,
     online: Arc<dyn OnlineStore>,
 }

@@ -1,6 +1,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use twinfold_model::{FeatureGroupId, ResourceState};
@@ -47,8 +48,11 @@ impl Registry {
     /// Makes topics and tables what the definitions say until `shutdown`, then finishes the group at
     /// hand. Woken by changes, also those of other processes, by backoffs that end, and every
     /// `resync_interval`.
-    pub async fn run(&self, shutdown: CancellationToken) {
-        tokio::join!(self.reconcile_until(&shutdown), self.follow_feed(&shutdown));
+    pub fn run(&self, shutdown: CancellationToken) -> BoxFuture<'_, ()> {
+        // Boxed: compiled here, and not by all who run a registry.
+        Box::pin(async move {
+            tokio::join!(self.reconcile_until(&shutdown), self.follow_feed(&shutdown));
+        })
     }
 
     async fn reconcile_until(&self, shutdown: &CancellationToken) {

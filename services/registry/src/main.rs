@@ -1,7 +1,5 @@
 use std::process::ExitCode;
 
-use twinfold_registry::service::RegistryService;
-
 fn main() -> ExitCode {
-    twinfold_service_kit::process::main::<RegistryService>()
+    twinfold_registry::service::main()
 }

@@ -3,20 +3,26 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
-use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
+use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
 use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
+/// Runs it. The library's, so that the program has nothing left to compile.
+pub fn main() -> ExitCode {
+    process::main::<RegistryService>()
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct RegistryConfig {
+struct RegistryConfig {
     process: ProcessConfig,
     http: HttpConfig,
     metadata: MetadataConfig,
@@ -48,7 +54,7 @@ struct TopicConfig {
 
 /// Answers for definitions and makes topics and tables so.
 #[derive(Debug)]
-pub struct RegistryService {
+struct RegistryService {
     stores: Stores,
 }
 

@@ -65,12 +65,12 @@ impl Source {
     }
 }
 
-/// Files that hold nothing but tests: `tests.rs`, `*_tests.rs`, all below a folder `tests`, and the
-/// conformance suites of the ports.
+/// Files that hold nothing but tests: `tests.rs`, `*_tests.rs`, all below a folder `tests`, the
+/// conformance suites of the ports, and the stories of the platform.
 fn is_test_path(path: &str) -> bool {
     let in_folder = path
         .split('/')
-        .any(|part| part == "tests" || part == "conformance");
+        .any(|part| matches!(part, "tests" | "conformance" | "stories"));
     let endings = ["/tests.rs", "_tests.rs", "/conformance.rs"];
     in_folder || endings.iter().any(|ending| path.ends_with(ending))
 }
@@ -136,6 +136,7 @@ mod tests {
             test_lines("crates/store-topic/src/conformance.rs", "a"),
             [1]
         );
+        assert_eq!(test_lines("integration-tests/src/stories/ttl.rs", "a"), [1]);
         assert!(test_lines("crates/testkit/src/lib.rs", "a").is_empty());
     }
 

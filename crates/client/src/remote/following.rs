@@ -2,6 +2,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 use twinfold_service_kit::{Clock, SystemClock, TaskGroup};
@@ -14,14 +15,20 @@ const DEFINITIONS_STALENESS_SECONDS: &str = "twinfold_definitions_staleness_seco
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The registry at `url`, whose change feed a task of the group follows.
-pub async fn follow_registry(url: &str, tasks: &TaskGroup) -> Result<Arc<RemoteRegistry>> {
-    let registry = Arc::new(RemoteRegistry::connect(url).await?);
-    let followed = Arc::clone(&registry);
-    tasks.spawn("definitions", |shutdown| async move {
-        follow(&followed, shutdown).await;
-        Ok::<(), Infallible>(())
-    });
-    Ok(registry)
+pub fn follow_registry<'a>(
+    url: &'a str,
+    tasks: &'a TaskGroup,
+) -> BoxFuture<'a, Result<Arc<RemoteRegistry>>> {
+    // Boxed: compiled here, and not by each service.
+    Box::pin(async move {
+        let registry = Arc::new(RemoteRegistry::connect(url).await?);
+        let followed = Arc::clone(&registry);
+        tasks.spawn("definitions", |shutdown| async move {
+            follow(&followed, shutdown).await;
+            Ok::<(), Infallible>(())
+        });
+        Ok(registry)
+    })
 }
 
 /// Follows until told to stop, and tells how long ago the registry last answered.

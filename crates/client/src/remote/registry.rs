@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -37,14 +38,17 @@ pub struct RemoteRegistry {
 
 impl RemoteRegistry {
     /// Asks the registry at `url` (`http://host:port`) once, so that a wrong address shows at once.
-    pub async fn connect(url: &str) -> Result<Self> {
-        let registry = Service::new("registry", url)?;
-        let newest: NewestChangeBody = registry.get("/v1/changes/newest").await?;
-        Ok(Self {
-            registry,
-            newest: watch::Sender::new(newest.sequence),
-            answers: watch::Sender::new(1),
-            known: KnownDefinitions::default(),
+    pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
+        // Boxed: compiled here, and not by all who connect.
+        Box::pin(async move {
+            let registry = Service::new("registry", url)?;
+            let newest: NewestChangeBody = registry.get("/v1/changes/newest").await?;
+            Ok(Self {
+                registry,
+                newest: watch::Sender::new(newest.sequence),
+                answers: watch::Sender::new(1),
+                known: KnownDefinitions::default(),
+            })
         })
     }
 

@@ -46,7 +46,7 @@ impl Catalog for StorePlatform {
 
     async fn feature_groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
         self.check_open()?;
-        let mut groups = self.definitions.groups().await?;
+        let mut groups = self.control_plane().groups().await?;
         groups.retain(|definition| definition.group.id().project == self.parts.project);
         Ok(groups)
     }

@@ -71,7 +71,6 @@ pub struct Parts {
 #[derive(Debug)]
 pub struct StorePlatform {
     parts: Parts,
-    definitions: Arc<dyn Definitions>,
     writer: Writer,
     /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
@@ -81,10 +80,9 @@ pub struct StorePlatform {
 
 impl StorePlatform {
     pub fn new(parts: Parts) -> Self {
-        let definitions: Arc<dyn Definitions> = Arc::clone(&parts.control_plane) as _;
+        let topics = Arc::clone(&parts.topics);
         Self {
-            writer: Writer::new(Arc::clone(&parts.topics), Arc::clone(&definitions)),
-            definitions,
+            writer: Writer::new(topics, Arc::clone(&parts.control_plane) as _),
             parts,
             closed: AtomicBool::new(false),
             replaying: tokio::sync::Mutex::new(()),
@@ -98,6 +96,11 @@ impl StorePlatform {
 
     fn control_plane(&self) -> &dyn ControlPlane {
         self.parts.control_plane.as_ref()
+    }
+
+    /// The control plane for readers, which outlive a call.
+    fn definitions(&self) -> Arc<dyn Definitions> {
+        Arc::clone(&self.parts.control_plane) as _
     }
 
     fn now(&self) -> EventTime {
@@ -115,7 +118,7 @@ impl StorePlatform {
     }
 
     async fn definition(&self, group: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        self.definitions.group(group).await
+        self.control_plane().group(group).await
     }
 }
 

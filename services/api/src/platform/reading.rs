@@ -40,11 +40,8 @@ impl Reading for StorePlatform {
                 reason: format!("feature group {group} is not online"),
             }));
         }
-        let (store, definitions) = (
-            Arc::clone(&self.parts.online),
-            Arc::clone(&self.definitions),
-        );
-        crate::scan(store, definitions, definition, self.now())
+        let store = Arc::clone(&self.parts.online);
+        crate::scan(store, self.definitions(), definition, self.now())
     }
 
     async fn read_changes(

@@ -26,7 +26,7 @@ impl Serving for StorePlatform {
         Ok(Arc::new(Vectors::new(
             plan,
             Arc::clone(&self.parts.online),
-            Arc::clone(&self.definitions),
+            self.definitions(),
             Arc::clone(&self.parts.clock),
         )))
     }

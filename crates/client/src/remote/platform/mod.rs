@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use twinfold_model::Error as ModelError;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
@@ -53,31 +54,36 @@ impl Connection {
 
 impl RemotePlatform {
     /// Asks the platform at `url` (`http://host:port`) once, so that a wrong address shows at once.
-    pub async fn connect(url: &str) -> Result<Self> {
-        check_scheme(url)?;
-        let service = Service::new(WHAT, url)?;
-        let platform: PlatformBody = service.get(path::ROOT).await?;
-        Ok(Self {
-            url: url.to_owned(),
-            project: platform.project,
-            partitions_default: platform.partitions_default,
-            limits: platform.limits,
-            connection: Arc::new(Connection {
-                service,
-                closed: AtomicBool::new(false),
-            }),
-            direct: None,
+    pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
+        // Boxed, as the next one: compiled here, and not by all who connect.
+        Box::pin(async move {
+            check_scheme(url)?;
+            let service = Service::new(WHAT, url)?;
+            let platform: PlatformBody = service.get(path::ROOT).await?;
+            Ok(Self {
+                url: url.to_owned(),
+                project: platform.project,
+                partitions_default: platform.partitions_default,
+                limits: platform.limits,
+                connection: Arc::new(Connection {
+                    service,
+                    closed: AtomicBool::new(false),
+                }),
+                direct: None,
+            })
         })
     }
 
     /// The same for a caller that can reach the topic of the deployment, which `topic` names as it does in
     /// the settings of the services: rows go straight to it, and everything else to the platform.
-    pub async fn connect_beside_topic(url: &str, topic: &str) -> Result<Self> {
-        let platform = Self::connect(url).await?;
-        let direct = Direct::open(topic).await?;
-        Ok(Self {
-            direct: Some(direct),
-            ..platform
+    pub fn connect_beside_topic<'a>(url: &'a str, topic: &'a str) -> BoxFuture<'a, Result<Self>> {
+        Box::pin(async move {
+            let platform = Self::connect(url).await?;
+            let direct = Direct::open(topic).await?;
+            Ok(Self {
+                direct: Some(direct),
+                ..platform
+            })
         })
     }
 

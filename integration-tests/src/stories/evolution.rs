@@ -1,11 +1,11 @@
 use twinfold_client::Error;
-use twinfold_integration_tests::{history, insert_and_wait, latest};
 use twinfold_model::{Feature, FeatureType, Value};
 use twinfold_testkit::{rows, weather_group};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_group_gains_a_feature_while_rows_of_both_schemas_live() {
-    let mut deployment = crate::deployment().await;
+use crate::{Way, history, insert_and_wait, latest};
+
+pub async fn a_group_gains_a_feature_while_rows_of_both_schemas_live(way: Way) {
+    let mut deployment = way.deployment().await;
     let group = weather_group();
     let platform = deployment.platform();
     platform

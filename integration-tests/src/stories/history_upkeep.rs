@@ -1,17 +1,18 @@
 use std::num::NonZeroU64;
 
-use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait};
 use twinfold_model::AsOf;
 use twinfold_testkit::{bench_group, bench_rows, eventually};
 
+use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait};
+
 /// Merging files must show in no answer, neither now nor at any commit.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_history_of_many_small_inserts_is_merged_and_reads_the_same() {
-    let deployment = crate::deployment_with(|config| {
-        config.history.compaction_commits = NonZeroU64::new(5).expect("not zero");
-        config.platform.maintenance_interval_s = NonZeroU64::MIN;
-    })
-    .await;
+pub async fn a_history_of_many_small_inserts_is_merged_and_reads_the_same(way: Way) {
+    let deployment = way
+        .deployment_with(|config| {
+            config.history.compaction_commits = NonZeroU64::new(5).expect("not zero");
+            config.platform.maintenance_interval_s = NonZeroU64::MIN;
+        })
+        .await;
     let platform = deployment.platform();
     let group = bench_group();
     platform

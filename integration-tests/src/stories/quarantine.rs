@@ -1,11 +1,12 @@
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use twinfold_client::{Error, Platform, WaitTarget};
-use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait, latest};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_testkit::{batch, bench_group, bench_rows, rows, weather_group};
 use twinfold_wire::record::{Encoder, Headers};
+
+use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait, latest};
 
 const GOOD_ROWS: usize = 100_000;
 const YEAR_2100_US: i64 = 4_102_444_800_000_000;
@@ -74,9 +75,8 @@ fn from_the_future(group: &FeatureGroup) -> RecordBatch {
     batch(group, &[row(0), row(1), row(2)])
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn poison_among_good_rows_is_listed_and_harms_nobody() {
-    let mut deployment = crate::deployment().await;
+pub async fn poison_among_good_rows_is_listed_and_harms_nobody(way: Way) {
+    let mut deployment = way.deployment().await;
     let group = bench_group();
     let definition = deployment
         .platform()
@@ -115,9 +115,8 @@ async fn poison_among_good_rows_is_listed_and_harms_nobody() {
     assert!(listed.iter().all(|record| !record.reason.is_empty()));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
-    let deployment = crate::deployment().await;
+pub async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform
@@ -162,9 +161,8 @@ async fn a_row_from_the_future_is_quarantined_and_the_receipt_says_so() {
 }
 
 /// A producer was quicker than whoever registers its schema.
-#[tokio::test(flavor = "multi_thread")]
-async fn records_land_by_replay_once_their_schema_is_known() {
-    let mut deployment = crate::deployment().await;
+pub async fn records_land_by_replay_once_their_schema_is_known(way: Way) {
+    let mut deployment = way.deployment().await;
     let group = bench_group();
     let definition = deployment
         .platform()
@@ -199,9 +197,8 @@ async fn records_land_by_replay_once_their_schema_is_known() {
     assert_replay_lands(platform, &evolved, 3).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_from_the_future_land_by_replay_once_they_are_allowed() {
-    let mut deployment = crate::deployment().await;
+pub async fn rows_from_the_future_land_by_replay_once_they_are_allowed(way: Way) {
+    let mut deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform

@@ -3,8 +3,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use twinfold_client::Platform;
-use twinfold_integration_tests::{column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
+
+use crate::{Way, column_i64, history, insert_and_wait, latest};
 
 const ENDS: usize = 2;
 const ROWS_PER_INSERT: usize = 100;
@@ -29,9 +30,8 @@ async fn insert_until_refused(platform: Arc<dyn Platform>, acknowledged: watch::
 }
 
 /// What was acknowledged is there once after each end, and what was not is inserted again.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_end_in_the_middle_of_inserts_loses_and_doubles_nothing() {
-    let mut deployment = crate::deployment().await;
+pub async fn an_end_in_the_middle_of_inserts_loses_and_doubles_nothing(way: Way) {
+    let mut deployment = way.deployment().await;
     let group = bench_group();
     let created = deployment.platform().create_feature_group(group.clone());
     created.await.expect("create");

@@ -5,11 +5,12 @@ use arrow::record_batch::RecordBatch;
 use twinfold_client::{
     Entry, Error, Platform, ReadRequest, ServingRequest, ServingSource, Spine, VectorOptions,
 };
-use twinfold_integration_tests::{column_i64, history, insert_and_wait, latest, read_all};
 use twinfold_model::{
     FeatureGroup, FeatureView, FeatureViewId, Presence, Query, Selection, Ttl, Value,
 };
 use twinfold_testkit::{batch, group};
+
+use crate::{Way, column_i64, history, insert_and_wait, latest, read_all};
 
 const HOUR_US: i64 = 3_600_000_000;
 /// Much longer than a story takes: what expires in it had expired when it began.
@@ -66,9 +67,8 @@ async fn newest(platform: &dyn Platform) -> Vec<i64> {
     column_i64(&latest(platform, levels().id()).await, "level")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn expired_rows_are_seen_by_no_reader_and_stay_in_history() {
-    let deployment = crate::deployment().await;
+pub async fn expired_rows_are_seen_by_no_reader_and_stay_in_history(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = levels();
     let created = platform.create_feature_group(group.clone()).await;
@@ -89,9 +89,8 @@ async fn expired_rows_are_seen_by_no_reader_and_stay_in_history() {
     assert_eq!(column_i64(&all, "level"), [10, 11, 20, 21, 30]);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_vector_says_that_a_row_has_expired() {
-    let deployment = crate::deployment().await;
+pub async fn a_vector_says_that_a_row_has_expired(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = levels();
     let created = platform.create_feature_group(group.clone()).await;
@@ -136,9 +135,8 @@ async fn a_vector_says_that_a_row_has_expired() {
 }
 
 /// In a join the reader's clock is that of the spine.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_of_the_past_expires_at_its_time() {
-    let deployment = crate::deployment().await;
+pub async fn a_row_of_the_past_expires_at_its_time(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = levels();
     let created = platform.create_feature_group(group.clone()).await;

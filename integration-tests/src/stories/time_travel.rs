@@ -1,10 +1,8 @@
 use twinfold_client::{Platform, WaitTarget};
-use twinfold_integration_tests::{
-    WAIT_MAX, column_i64, history, insert_and_wait, latest, read_all,
-};
 use twinfold_model::{AsOf, Commit, FeatureGroup};
 
 use super::trips::{begin, query, read, zone_rows, zones};
+use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait, latest, read_all};
 
 const BOTH: WaitTarget = WaitTarget {
     online: true,
@@ -31,9 +29,8 @@ async fn corrected_and_deleted(platform: &dyn Platform) -> [Commit; 3] {
     [first, second, newest_commit(platform, &group).await]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn changes_lie_between_two_commits() {
-    let deployment = crate::deployment().await;
+pub async fn changes_lie_between_two_commits(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let [first, second, third] = corrected_and_deleted(platform).await;
     let commit = |of: &Commit| Some(AsOf::Commit(of.id));
@@ -55,9 +52,8 @@ async fn changes_lie_between_two_commits() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_earlier_commit_shows_what_was_known_then() {
-    let deployment = crate::deployment().await;
+pub async fn an_earlier_commit_shows_what_was_known_then(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let [first, second, third] = corrected_and_deleted(platform).await;
     // What the group had, and what its trips are given: one before the correction at its old event time, and

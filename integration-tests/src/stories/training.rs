@@ -3,12 +3,12 @@ use std::ops::Range;
 
 use arrow::record_batch::RecordBatch;
 use twinfold_client::{Error, Platform, ServingRequest, ServingSource, VectorOptions};
-use twinfold_integration_tests::{column_i64, insert_and_wait, read_all};
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Name, ProjectName, TrainingDataset,
 };
 
 use super::trips::{begin, entry, trip_rows, trips, view, zone_rows, zones};
+use crate::{Way, column_i64, insert_and_wait, read_all};
 
 const SPLITS: [(&str, f64); 2] = [("train", 0.75), ("test", 0.25)];
 
@@ -63,9 +63,8 @@ async fn make(platform: &dyn Platform) -> TrainingDataset {
     made.expect("made")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_training_dataset_stays_what_it_is_while_rows_come() {
-    let deployment = crate::deployment().await;
+pub async fn a_training_dataset_stays_what_it_is_while_rows_come(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     begin(platform).await;
     more_trips(platform, 5..101).await;
@@ -104,9 +103,8 @@ async fn a_training_dataset_stays_what_it_is_while_rows_come() {
     assert_proved(platform, 2).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_training_dataset_is_dealt_into_splits_and_served() {
-    let deployment = crate::deployment().await;
+pub async fn a_training_dataset_is_dealt_into_splits_and_served(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     begin(platform).await;
     more_trips(platform, 5..101).await;

@@ -1,10 +1,10 @@
 use twinfold_client::{
     Error, Platform, ReadRequest, ServingRequest, ServingSource, Spine, VectorOptions,
 };
-use twinfold_integration_tests::{column_i64, insert_and_wait, read_all};
 use twinfold_model::{FeatureVector, Presence, Value};
 
 use super::trips::{begin, entry, query, read, trip_rows, view, zone_rows, zones};
+use crate::{Way, column_i64, insert_and_wait, read_all};
 
 const LENIENT: VectorOptions = VectorOptions {
     allow_missing: true,
@@ -33,9 +33,8 @@ fn values(vectors: &[FeatureVector]) -> Vec<[Value; 3]> {
     vectors.iter().map(of_one).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_vector_is_put_together_from_several_groups() {
-    let deployment = crate::deployment().await;
+pub async fn a_vector_is_put_together_from_several_groups(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     begin(platform).await;
     platform.create_feature_view(view()).await.expect("view");
@@ -74,9 +73,8 @@ async fn a_vector_is_put_together_from_several_groups() {
     assert!(matches!(in_use, Err(Error::InUse { .. })), "{in_use:?}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn training_has_what_was_known_and_later_what_is_served() {
-    let deployment = crate::deployment().await;
+pub async fn training_has_what_was_known_and_later_what_is_served(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     begin(platform).await;
     platform.create_feature_view(view()).await.expect("view");

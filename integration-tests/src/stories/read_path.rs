@@ -4,11 +4,12 @@ use arrow::record_batch::RecordBatch;
 use twinfold_client::{
     Entry, Error, Platform, ServingRequest, ServingSource, VectorOptions, WaitTarget,
 };
-use twinfold_integration_tests::{history, insert_and_wait, latest};
 use twinfold_model::{
     AsOf, EventTime, FeatureGroup, FeatureView, FeatureViewId, Presence, Query, Selection, Value,
 };
 use twinfold_testkit::{batch, weather_group};
+
+use crate::{Way, history, insert_and_wait, latest};
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -68,9 +69,8 @@ const STRICT: VectorOptions = VectorOptions {
     allow_error: false,
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_vector_holds_the_newest_row_or_says_why_not() {
-    let deployment = crate::deployment().await;
+pub async fn a_vector_holds_the_newest_row_or_says_why_not(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform
@@ -128,9 +128,8 @@ async fn a_vector_holds_the_newest_row_or_says_why_not() {
     assert_eq!(vectors[1].values[1], Value::Double(5.0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_delete_hides_in_both_stores_and_a_later_row_returns() {
-    let deployment = crate::deployment().await;
+pub async fn a_delete_hides_in_both_stores_and_a_later_row_returns(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = weather_group();
     platform

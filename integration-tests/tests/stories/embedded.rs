@@ -4,24 +4,16 @@ use std::num::NonZeroU64;
 use std::path::Path;
 
 use twinfold_client::Error;
-use twinfold_embedded::Config;
-use twinfold_integration_tests::{Deployment, WAIT_MAX, column_i64, history, insert_and_wait};
+use twinfold_embedded::{Config, Options};
+use twinfold_integration_tests::{WAIT_MAX, Way, column_i64, history, insert_and_wait};
 use twinfold_testkit::{bench_group, bench_rows, eventually};
 
-mod stories;
-
-async fn deployment() -> Deployment {
-    Deployment::embedded(|_| ()).await
-}
-
-async fn deployment_with(configure: fn(&mut Config)) -> Deployment {
-    Deployment::embedded(configure).await
-}
+twinfold_integration_tests::platform_stories!(Embedded);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_is_told_that_the_folder_is_taken() {
-    let deployment = deployment().await;
-    let options = twinfold_embedded::Options::from_env().expect("options");
+    let deployment = Way::Embedded.deployment().await;
+    let options = Options::from_env().expect("options");
     let second = twinfold_embedded::open(&deployment.folder(), options).await;
     assert!(matches!(second, Err(Error::Locked { .. })));
     deployment.platform().close().await.expect("close");
@@ -36,7 +28,7 @@ async fn a_second_process_is_told_that_the_folder_is_taken() {
 /// Files that were merged are deleted after the retention, by whichever process comes then.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_merged_is_deleted_after_the_retention() {
-    let mut deployment = deployment().await;
+    let mut deployment = Way::Embedded.deployment().await;
     let group = bench_group();
     deployment
         .platform()
@@ -48,7 +40,7 @@ async fn what_was_merged_is_deleted_after_the_retention() {
     }
     let folder = deployment.folder().join("offline");
     assert_eq!(data_files(&folder), 8);
-    let keeps_nothing = |config: &mut twinfold_embedded::Config| {
+    let keeps_nothing = |config: &mut Config| {
         config.history.compaction_commits = NonZeroU64::new(5).expect("not zero");
         config.history.retention_hours = 0;
         config.platform.maintenance_interval_s = NonZeroU64::MIN;

@@ -1,10 +1,10 @@
 use twinfold_client::{Error, WaitTarget};
-use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn groups_come_and_go_and_names_can_be_used_again() {
-    let deployment = crate::deployment().await;
+use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait, latest};
+
+pub async fn groups_come_and_go_and_names_can_be_used_again(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -39,9 +39,8 @@ async fn groups_come_and_go_and_names_can_be_used_again() {
 }
 
 /// Its consumers are still at work on the old rows when the new group begins.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_group_made_again_has_nothing_of_the_one_before() {
-    let deployment = crate::deployment().await;
+pub async fn a_group_made_again_has_nothing_of_the_one_before(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     for round in 0..5 {
@@ -83,9 +82,8 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn many_callers_creating_one_group_make_one_group() {
-    let deployment = crate::deployment().await;
+pub async fn many_callers_creating_one_group_make_one_group(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let attempts = (0..8).map(|_| platform.create_feature_group(bench_group()));
     let outcomes = futures::future::join_all(attempts).await;

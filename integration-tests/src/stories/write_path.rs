@@ -1,11 +1,11 @@
 use std::collections::HashSet;
 
-use twinfold_integration_tests::{column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rows_reach_both_stores_once() {
-    let deployment = crate::deployment().await;
+use crate::{Way, column_i64, history, insert_and_wait, latest};
+
+pub async fn rows_reach_both_stores_once(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -24,9 +24,8 @@ async fn rows_reach_both_stores_once() {
     assert_eq!(distinct.len(), 1_500);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn late_rows_go_to_history_and_leave_the_newest_alone() {
-    let deployment = crate::deployment().await;
+pub async fn late_rows_go_to_history_and_leave_the_newest_alone(way: Way) {
+    let deployment = way.deployment().await;
     let platform = deployment.platform();
     let group = bench_group();
     platform
@@ -43,9 +42,8 @@ async fn late_rows_go_to_history_and_leave_the_newest_alone() {
     assert_eq!(history(platform, &group, None).await.num_rows(), 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restart_loses_and_doubles_nothing() {
-    let mut deployment = crate::deployment().await;
+pub async fn a_restart_loses_and_doubles_nothing(way: Way) {
+    let mut deployment = way.deployment().await;
     let group = bench_group();
     deployment
         .platform()

@@ -13,7 +13,7 @@ use twinfold_client::{
     Spine, VectorOptions, VectorReader, WaitTarget,
 };
 use twinfold_embedded::Config;
-use twinfold_integration_tests::{Deployment, history, insert_and_wait, latest, read_all};
+use twinfold_integration_tests::{Deployment, Way, history, insert_and_wait, latest, read_all};
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Error as ModelError, EventTime,
     Feature, FeatureGroup, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
@@ -21,14 +21,14 @@ use twinfold_model::{
 };
 use twinfold_testkit::{all_types_group, batch, bench_group, bench_rows, rows, weather_group};
 
-mod stories;
+twinfold_integration_tests::platform_stories!(OverHttp);
 
 async fn deployment() -> Deployment {
-    Deployment::over_http(|_| ()).await
+    Way::OverHttp.deployment().await
 }
 
 async fn deployment_with(configure: fn(&mut Config)) -> Deployment {
-    Deployment::over_http(configure).await
+    Way::OverHttp.deployment_with(configure).await
 }
 
 const HOUR_US: i64 = 3_600_000_000;
@@ -189,7 +189,7 @@ async fn answers(platform: &dyn Platform) -> Vec<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_those_of_a_platform_in_the_process() {
-    let (near, far) = (Deployment::embedded(|_| ()).await, deployment().await);
+    let (near, far) = (Way::Embedded.deployment().await, deployment().await);
     let near = answers(near.platform()).await;
     let far = answers(far.platform()).await;
     assert!(near.iter().all(|part| !part.is_empty()));
@@ -260,7 +260,7 @@ async fn refusals(platform: &dyn Platform) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_are_those_of_a_platform_in_the_process() {
-    let (near, far) = (Deployment::embedded(|_| ()).await, deployment().await);
+    let (near, far) = (Way::Embedded.deployment().await, deployment().await);
     let near = refusals(near.platform()).await;
     let far = refusals(far.platform()).await;
     assert_eq!(far, near);

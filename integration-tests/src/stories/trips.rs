@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use arrow::record_batch::RecordBatch;
 use twinfold_client::{Entry, Platform, ReadRequest};
-use twinfold_integration_tests::insert_and_wait;
 use twinfold_model::{
     AsOf, FeatureGroup, FeatureView, FeatureViewId, Join, JoinKind, Query, Selection, Value,
 };
 use twinfold_testkit::{BENCH_START_US, batch, group};
+
+use crate::insert_and_wait;
 
 const HOUR_US: i64 = 3_600_000_000;
 

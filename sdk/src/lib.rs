@@ -13,6 +13,7 @@ mod query;
 mod receipt;
 mod rows;
 mod runtime;
+mod statistics;
 mod time;
 mod value;
 mod vector_reader;

@@ -20,6 +20,7 @@ use crate::query;
 use crate::receipt::Receipt;
 use crate::rows::Rows;
 use crate::runtime::{Connection, Executor};
+use crate::statistics::StatisticsInfo;
 use crate::vector_reader::VectorReader;
 
 /// Opens the embedded platform in a folder, which is made when it is not there.
@@ -439,6 +440,20 @@ impl Platform {
             .connection
             .wait(py, self.inner()?.verify_dataset(name, version))?;
         Ok(check.into())
+    }
+
+    /// Nothing for a dataset that was made before statistics were kept.
+    fn dataset_statistics<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        version: u32,
+    ) -> PyResult<Option<StatisticsInfo<'py>>> {
+        let found = self
+            .connection
+            .wait(py, self.inner()?.dataset_statistics(name, version))?;
+        let found = found.map(|statistics| StatisticsInfo::new(py, statistics));
+        found.transpose()
     }
 
     fn delete_dataset(&self, py: Python<'_>, name: &str, version: u32) -> PyResult<()> {

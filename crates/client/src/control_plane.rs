@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_model::{
-    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position,
-    ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
+    FeatureViewId, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
 };
 
 use crate::{Definitions, GroupDefinition, Result, WriterSchema};
@@ -110,7 +110,11 @@ pub trait TrainingDatasets: Send + Sync {
     ) -> Result<()>;
 
     /// Stores the finished dataset under its reserved version; from then on it pins its commits.
-    async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()>;
+    async fn put_training_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: &DatasetStatistics,
+    ) -> Result<()>;
 
     /// The dataset; the newest finished version when `None`.
     async fn training_dataset(
@@ -119,6 +123,14 @@ pub trait TrainingDatasets: Send + Sync {
         name: &str,
         version: Option<u32>,
     ) -> Result<TrainingDataset>;
+
+    /// What the columns of a dataset hold; `None` when it was made before statistics were kept.
+    async fn training_dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>>;
 
     /// The finished ones of the project, ordered by name and version.
     async fn training_datasets(&self, project: &ProjectName) -> Result<Vec<TrainingDataset>>;

@@ -16,6 +16,7 @@ mod platform;
 mod progress;
 mod receipt;
 pub mod remote;
+mod statistics;
 mod writer;
 
 pub use control_plane::{
@@ -31,4 +32,5 @@ pub use platform::{
 };
 pub use progress::{OFFLINEFS, ONLINEFS, ends, topic_failed};
 pub use receipt::{Receipt, WaitTarget, new_ingestion_id};
+pub use statistics::no_statistics;
 pub use writer::{OnProgress, Writer};

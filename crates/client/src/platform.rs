@@ -8,9 +8,9 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use twinfold_model::{
-    AsOf, Commit, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId, FeatureType,
-    FeatureVector, FeatureView, FeatureViewId, Position, Positions, QuarantinedRecord, Query,
-    TrainingDataset, Value,
+    AsOf, Commit, DatasetSpec, DatasetStatistics, EventTime, Feature, FeatureGroup, FeatureGroupId,
+    FeatureType, FeatureVector, FeatureView, FeatureViewId, Position, Positions, QuarantinedRecord,
+    Query, TrainingDataset, Value,
 };
 
 use crate::{Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
@@ -208,6 +208,13 @@ pub trait Reading: Send + Sync {
     async fn dataset(&self, name: &str, version: Option<u32>) -> Result<TrainingDataset>;
 
     async fn datasets(&self) -> Result<Vec<TrainingDataset>>;
+
+    /// What the columns of a dataset hold; `None` when it was made before statistics were kept.
+    async fn dataset_statistics(
+        &self,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>>;
 
     /// One split, or every row when `None`.
     async fn read_dataset(

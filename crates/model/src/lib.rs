@@ -18,6 +18,7 @@ mod quarantine;
 mod query;
 mod serving;
 mod state;
+mod statistics;
 mod time;
 mod value;
 mod version;
@@ -40,6 +41,10 @@ pub use quarantine::QuarantinedRecord;
 pub use query::{AsOf, CompareOp, Filter, Join, JoinKind, Query, Selection};
 pub use serving::{FeatureVector, GroupPresence, Presence};
 pub use state::ResourceState;
+pub use statistics::{
+    ColumnStatistics, DISTINCT_VALUES_BYTES_MAX, DISTINCT_VALUES_MAX, DatasetStatistics,
+    SplitStatistics,
+};
 pub use time::{EventTime, Ttl};
 pub use value::Value;
 pub use version::{Operation, RowVersion};

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::future::BoxFuture;
 use twinfold_model::{
-    EventTime, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position, ProjectName,
-    QuarantinedRecord, ResourceState, SchemaId, TrainingDataset,
+    DatasetStatistics, EventTime, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId,
+    Position, ProjectName, QuarantinedRecord, ResourceState, SchemaId, TrainingDataset,
 };
 
 pub use error::{Error, Result};
@@ -299,7 +299,12 @@ pub trait TrainingDatasets: Send + Sync {
     /// Stores the finished dataset under its reserved version ([`Error::NotFound`] when it is not
     /// reserved, or not any more at `now`; [`Error::AlreadyExists`] when it is finished already). The groups
     /// that it pins have to be there, in the life that is pinned, and not `Deleting`, in the same transaction.
-    async fn put_dataset(&self, dataset: &TrainingDataset, now: EventTime) -> Result<()>;
+    async fn put_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: Option<&DatasetStatistics>,
+        now: EventTime,
+    ) -> Result<()>;
 
     /// The dataset; the newest finished version when `None`.
     async fn dataset(
@@ -308,6 +313,15 @@ pub trait TrainingDatasets: Send + Sync {
         name: &str,
         version: Option<u32>,
     ) -> Result<Option<TrainingDataset>>;
+
+    /// The statistics with which a dataset was finished; none when there is no such dataset either.
+    async fn dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>>;
+
     /// Every finished dataset of the project, or of all projects, ordered by name and version.
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>>;
 

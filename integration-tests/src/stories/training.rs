@@ -4,7 +4,8 @@ use std::ops::Range;
 use arrow::record_batch::RecordBatch;
 use twinfold_client::{Error, Platform, ServingRequest, ServingSource, VectorOptions};
 use twinfold_model::{
-    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Name, ProjectName, TrainingDataset,
+    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, DatasetStatistics, Name, ProjectName,
+    TrainingDataset,
 };
 
 use super::trips::{begin, entry, trip_rows, trips, view, zone_rows, zones};
@@ -58,6 +59,11 @@ async fn assert_proved(platform: &dyn Platform, version: u32) {
     assert!(check.is_proved(), "{check:?}");
 }
 
+async fn statistics(platform: &dyn Platform, version: u32) -> DatasetStatistics {
+    let found = platform.dataset_statistics("guesses", version).await;
+    found.expect("there").expect("kept")
+}
+
 async fn make(platform: &dyn Platform) -> TrainingDataset {
     let made = platform.create_dataset(spec()).await;
     made.expect("made")
@@ -92,6 +98,7 @@ pub async fn a_training_dataset_stays_what_it_is_while_rows_come(way: Way) {
     assert!(after[1].contains(&15) && !before[1].contains(&15));
     let again = make(platform).await;
     assert_eq!((again.version, &again.digest), (3, &second.digest));
+    assert_eq!(statistics(platform, 3).await, statistics(platform, 2).await);
 
     let deleted = platform.delete_dataset("guesses", 1).await;
     deleted.expect("delete");
@@ -111,10 +118,13 @@ pub async fn a_training_dataset_is_dealt_into_splits_and_served(way: Way) {
     platform.create_feature_view(view()).await.expect("view");
     let made = make(platform).await;
 
+    let statistics = statistics(platform, 1).await;
+    assert_eq!(statistics.whole.rows, 100);
     let mut dealt = Vec::new();
     for (split, _) in SPLITS {
         let rows = read(platform, 1, Some(split)).await;
         assert_eq!(made.rows[split], rows.num_rows() as u64);
+        assert_eq!(made.rows[split], statistics.splits[split].rows);
         dealt.extend(column_i64(&rows, "trip"));
     }
     dealt.sort_unstable();

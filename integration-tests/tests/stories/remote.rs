@@ -165,6 +165,8 @@ async fn answers(platform: &dyn Platform) -> Vec<Vec<String>> {
     let kept = platform.read_dataset("conditions", 1, None).await;
     let check = platform.verify_dataset("conditions", 1).await;
     assert!(check.expect("check").is_proved());
+    let statistics = platform.dataset_statistics("conditions", 1).await;
+    let statistics = statistics.expect("there").expect("kept");
     let entries = [entry("JFK"), entry("HPN")];
     let vectors = reader(platform).await;
     let found = vectors.vectors(&entries, &[], LENIENT).await;
@@ -180,6 +182,7 @@ async fn answers(platform: &dyn Platform) -> Vec<Vec<String>> {
             format!("{:?}", platform.feature_views().await.expect("views")),
             format!("{:?} {:?} {:?}", made.spec, made.features, made.rows),
             made.digest,
+            format!("{statistics:?}"),
             format!("{:?}", found.expect("vectors")),
             format!("{:?} {:?}", vectors.features(), vectors.serving_keys()),
             format!("{} {}", platform.project(), platform.partitions_default()),

@@ -24,11 +24,14 @@ from twinfold.feature_view import FeatureView
 from twinfold.quarantine import QuarantinedRow
 from twinfold.query import Query
 from twinfold.receipt import Receipt
+from twinfold.statistics import ColumnStatistics, DatasetStatistics
 from twinfold.streaming import StreamingQuery
 from twinfold.vectors import FeatureVector, GroupPresence
 
 __all__ = [
+    "ColumnStatistics",
     "DatasetCheck",
+    "DatasetStatistics",
     "Feature",
     "FeatureGroup",
     "FeatureStore",

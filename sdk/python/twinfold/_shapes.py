@@ -140,6 +140,36 @@ class DatasetCheckDict(TypedDict):
     rebuilt: str
 
 
+class ColumnStatisticsDict(TypedDict):
+    """What one column holds."""
+
+    name: str
+    nulls: int
+    nans: int
+    infinities: int
+    min: Any
+    max: Any
+    mean: float | None
+    standard_deviation: float | None
+    distinct_values: int | None
+    length_min: int | None
+    length_max: int | None
+
+
+class SplitStatisticsDict(TypedDict):
+    """What the columns of some rows hold."""
+
+    rows: int
+    columns: list[ColumnStatisticsDict]
+
+
+class DatasetStatisticsDict(TypedDict):
+    """What the columns of a dataset hold: of all rows, and of each split when there are several."""
+
+    whole: SplitStatisticsDict
+    splits: dict[str, SplitStatisticsDict]
+
+
 class CommitDict(TypedDict):
     """One commit of a history."""
 

@@ -13,6 +13,7 @@ from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError
 from twinfold.feature import GroupRef
 from twinfold.query import Query, check_query
+from twinfold.statistics import DatasetStatistics
 from twinfold.times import Time, optional_micros
 from twinfold.vectors import Entry, ReturnType, VectorSource
 
@@ -227,6 +228,38 @@ class TrainingDataset(VectorSource):
     def verify(self) -> DatasetCheck:
         """Build the dataset again from the pinned commits and compare digests."""
         return DatasetCheck(**self._store._platform.verify_dataset(self.name, self.version))
+
+    def get_statistics(self, split: str | None = None) -> DatasetStatistics | None:
+        """What the columns hold: of one split, or of all rows.
+
+        It was found while the dataset was written, so nothing is read again.
+
+        Returns
+        -------
+        DatasetStatistics
+            ``None`` for a dataset that was made before statistics were kept.
+
+        Examples
+        --------
+        >>> query = flights.select_all().join(weather.select(["temp"]))
+        >>> dataset = fs.create_training_dataset("delays", label=["delayed"]).save(query)
+        >>> statistics = dataset.get_statistics()
+        >>> statistics.columns["temp"].mean
+        11.25
+        >>> statistics.to_pandas().loc["temp", "max"]
+        12.5
+        """
+        if split is not None and split not in self.rows:
+            raise InvalidDefinitionError(
+                f"training dataset `{self.name}` has no split `{split}`; it has "
+                + ", ".join(f"`{name}`" for name in self.rows)
+            )
+        found = self._store._platform.dataset_statistics(self.name, self.version)
+        if found is None:
+            return None
+        if split is None or len(self.rows) == 1:
+            return DatasetStatistics._from_core(found["whole"])
+        return DatasetStatistics._from_core(found["splits"][split])
 
     def delete(self) -> None:
         """Remove the dataset and its files."""

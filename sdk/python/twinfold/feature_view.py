@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from twinfold import _core, _shapes
     from twinfold.feature_store import FeatureStore
+    from twinfold.statistics import DatasetStatistics
 
 _HEADERS = ["feature", "type", "from", "role", "default"]
 
@@ -185,6 +186,12 @@ class FeatureView(VectorSource):
     def get_training_dataset(self, training_dataset_version: int | None = None) -> TrainingDataset:
         """Training data that was created before; the newest when no version is given."""
         return self._store.get_training_dataset(self._dataset_name, training_dataset_version)
+
+    def get_training_dataset_statistics(
+        self, training_dataset_version: int, *, split: str | None = None
+    ) -> DatasetStatistics | None:
+        """What the columns of training data hold; see :meth:`TrainingDataset.get_statistics`."""
+        return self.get_training_dataset(training_dataset_version).get_statistics(split)
 
     def get_training_data(
         self, training_dataset_version: int, *, dataframe_type: DataFrameType = "pandas"

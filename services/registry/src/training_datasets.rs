@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use twinfold_client::{DatasetReservation, RESERVED_FOR};
 use twinfold_model::{
-    DatasetSource, DatasetSpec, Error as Invalid, EventTime, FeatureGroupId, PinnedTable,
-    ProjectName, Query, TrainingDataset,
+    DatasetSource, DatasetSpec, DatasetStatistics, Error as Invalid, EventTime, FeatureGroupId,
+    PinnedTable, ProjectName, Query, TrainingDataset,
 };
 use twinfold_store_metadata::Reservation;
 
@@ -80,9 +80,14 @@ impl Registry {
 
     /// Stores the finished dataset under its reserved version; from then on it pins its commits. A group
     /// that was deleted while the dataset was made has none left to pin.
-    pub async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
+    pub async fn put_training_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: Option<&DatasetStatistics>,
+    ) -> Result<()> {
         self.check_pins(dataset).await?;
-        if let Err(error) = self.metadata().put_dataset(dataset, self.now()).await {
+        let put = self.metadata().put_dataset(dataset, statistics, self.now());
+        if let Err(error) = put.await {
             // When a group went meanwhile, this says which.
             self.check_pins(dataset).await?;
             return Err(error.into());
@@ -103,6 +108,23 @@ impl Registry {
             Some(dataset) => Ok(dataset),
             None => Err(self.unknown_dataset(project, name, version).await?),
         }
+    }
+
+    /// What the columns of a dataset hold; `None` when it was finished without, as all were before statistics
+    /// were kept.
+    pub async fn training_dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        let stored = self.metadata().dataset_statistics(project, name, version);
+        let statistics = stored.await?;
+        if statistics.is_none() {
+            // Which of the two is not there.
+            self.training_dataset(project, name, Some(version)).await?;
+        }
+        Ok(statistics)
     }
 
     /// Every finished dataset of the project, or of all projects, ordered by name and version.

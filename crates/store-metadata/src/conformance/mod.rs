@@ -7,6 +7,7 @@ mod keys;
 mod quarantine;
 mod reservations;
 mod schemas;
+mod statistics;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub use self::quarantine::{
 pub use self::reservations::{
     a_project_is_there_once_created_or_used, a_reservation_that_lapsed_is_over,
 };
+pub use self::statistics::a_dataset_keeps_its_statistics;
 use crate::{ChangeSubject, Error, GroupRecord, MetadataStore};
 
 /// Where a backend under test keeps its data. Opened again, it holds what it held.
@@ -63,6 +65,7 @@ macro_rules! metadata_conformance {
             there_is_one_reconciler_at_a_time,
             dataset_versions_are_given_once,
             a_dataset_is_finished_once,
+            a_dataset_keeps_its_statistics,
             a_reservation_that_lapsed_is_over,
             a_project_is_there_once_created_or_used,
             a_key_is_claimed_once_and_keeps_its_answer,
@@ -327,7 +330,7 @@ pub async fn what_is_referred_to_is_there_and_stays(place: &dyn Place) {
     let refer = async || {
         (
             store.create_view(&view("default", 1), NOW).await,
-            store.put_dataset(&dataset(1), NOW).await,
+            store.put_dataset(&dataset(1), None, NOW).await,
         )
     };
     let refused = refer().await;
@@ -392,7 +395,7 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     let store = place.open().await;
     let project = project();
     create(&store, "a").await;
-    let unreserved = store.put_dataset(&dataset(1), NOW).await;
+    let unreserved = store.put_dataset(&dataset(1), None, NOW).await;
     assert!(
         matches!(unreserved, Err(Error::NotFound { .. })),
         "{unreserved:?}"
@@ -411,11 +414,11 @@ pub async fn a_dataset_is_finished_once(place: &dyn Place) {
     );
     for version in [2, 1] {
         store
-            .put_dataset(&dataset(version), NOW)
+            .put_dataset(&dataset(version), None, NOW)
             .await
             .expect("reserved");
     }
-    let again = store.put_dataset(&dataset(1), NOW).await;
+    let again = store.put_dataset(&dataset(1), None, NOW).await;
     assert!(
         matches!(again, Err(Error::AlreadyExists { .. })),
         "{again:?}"
@@ -465,7 +468,10 @@ pub async fn every_change_is_in_the_feed_once_and_in_order(place: &dyn Place) {
         .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
+    store
+        .put_dataset(&dataset(1), None, NOW)
+        .await
+        .expect("reserved");
     store
         .update_group(&record.group, &schema("other"), record.revision)
         .await
@@ -621,7 +627,10 @@ pub async fn everything_survives_a_reopen(place: &dyn Place) {
         .reserve_dataset(&project(), "fares", None, LATER)
         .await
         .expect("free");
-    store.put_dataset(&dataset(1), NOW).await.expect("reserved");
+    store
+        .put_dataset(&dataset(1), None, NOW)
+        .await
+        .expect("reserved");
     store
         .quarantine(&[quarantined(id, 0, 7)])
         .await

@@ -18,7 +18,7 @@ pub async fn a_reservation_that_lapsed_is_over(place: &dyn Place) {
     }
     let late = store.renew_dataset(&reservation(1, LATER), NOW).await;
     assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
-    let late = store.put_dataset(&dataset(1), NOW).await;
+    let late = store.put_dataset(&dataset(1), None, NOW).await;
     assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
     let reserved = store.reserved_datasets().await.expect("readable");
     assert_eq!(reserved, [reservation(1, NOW), reservation(2, NOW)]);
@@ -37,7 +37,10 @@ pub async fn a_reservation_that_lapsed_is_over(place: &dyn Place) {
         .renew_dataset(&reservation(3, LATER), NOW)
         .await
         .expect("good");
-    store.put_dataset(&dataset(3), NOW).await.expect("good");
+    store
+        .put_dataset(&dataset(3), None, NOW)
+        .await
+        .expect("good");
     let finished = store.renew_dataset(&reservation(3, LATER), NOW).await;
     assert!(
         matches!(finished, Err(Error::NotFound { .. })),

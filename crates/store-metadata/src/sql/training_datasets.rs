@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 use sqlx::Row as _;
-use twinfold_model::{EventTime, ProjectName, TrainingDataset};
+use twinfold_model::{DatasetStatistics, EventTime, ProjectName, TrainingDataset};
 use twinfold_wire::rest::TrainingDatasetBody;
 
 use super::{Connection, Row, Store, changes, feature_groups};
@@ -69,7 +69,12 @@ impl TrainingDatasets for Store {
         Ok(transaction.commit().await?)
     }
 
-    async fn put_dataset(&self, dataset: &TrainingDataset, now: EventTime) -> Result<()> {
+    async fn put_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: Option<&DatasetStatistics>,
+        now: EventTime,
+    ) -> Result<()> {
         let (project, name, version) = (&dataset.project, dataset.name.as_str(), dataset.version);
         let mut transaction = self.write().await?;
         match state(&mut transaction, project, name, version).await? {
@@ -91,11 +96,12 @@ impl TrainingDatasets for Store {
                 });
             }
         }
+        let body = TrainingDatasetBody::from(dataset).with_statistics(statistics);
         sqlx::query(
             "UPDATE training_datasets SET state = 'finished', body = $1
              WHERE project = $2 AND name = $3 AND version = $4",
         )
-        .bind(to_json(&TrainingDatasetBody::from(dataset)))
+        .bind(to_json(&body))
         .bind(project.as_str())
         .bind(name)
         .bind(i64::from(version))
@@ -125,6 +131,28 @@ impl TrainingDatasets for Store {
         .as_ref()
         .map(decode)
         .transpose()
+    }
+
+    async fn dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        let found = sqlx::query(
+            "SELECT project, name, version, body FROM training_datasets
+             WHERE project = $1 AND name = $2 AND version = $3 AND state = 'finished'",
+        )
+        .bind(project.as_str())
+        .bind(name)
+        .bind(i64::from(version))
+        .fetch_optional(&mut *self.read().await?)
+        .await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let body: TrainingDatasetBody = decode(&found)?;
+        Ok(body.statistics.map(Into::into))
     }
 
     async fn datasets(&self, project: Option<&ProjectName>) -> Result<Vec<TrainingDataset>> {
@@ -263,7 +291,12 @@ fn subject(project: &ProjectName, name: &str, version: u32) -> ChangeSubject {
     }
 }
 
-fn decode(row: &Row) -> Result<TrainingDataset> {
+/// The body that is stored, or the dataset that it says.
+fn decode<T>(row: &Row) -> Result<T>
+where
+    T: TryFrom<TrainingDatasetBody>,
+    T::Error: ToString,
+{
     let (project, name): (&str, &str) = (row.try_get("project")?, row.try_get("name")?);
     let version: i64 = row.try_get("version")?;
     let name = format!("{project}.{name}_{version}");

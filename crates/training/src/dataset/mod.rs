@@ -9,12 +9,13 @@ mod digest;
 mod place;
 mod read;
 mod split;
+mod statistics;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use twinfold_model::{DatasetFormat, FeatureType};
+use twinfold_model::{DatasetFormat, DatasetStatistics, FeatureType};
 
 pub use digest::{DatasetDigest, SplitDigest, digest_rows};
 pub use place::DatasetPlace;
@@ -28,7 +29,7 @@ pub const WHOLE_SPLIT: &str = "all";
 const QUEUE_BATCHES_MAX: usize = 4;
 
 /// What was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Written {
     /// Relative to the dataset's folder, in the order of splits and rows.
     pub files: Vec<PathBuf>,
@@ -36,6 +37,7 @@ pub struct Written {
     /// SHA-256 over the content of every split, in hexadecimal.
     pub digest: String,
     pub features: Vec<(String, FeatureType)>,
+    pub statistics: DatasetStatistics,
 }
 
 fn extension(format: DatasetFormat) -> &'static str {

@@ -14,6 +14,7 @@ use twinfold_model::{DatasetFormat, DatasetSpec};
 
 use super::digest::{ContentDigest, DatasetDigest, SplitDigest, features_of};
 use super::split::Splitter;
+use super::statistics::{RunningStatistics, joined};
 use super::{DatasetPlace, QUEUE_BATCHES_MAX, Written, csv, extension};
 use crate::execute::Rows;
 use crate::{Error, Result};
@@ -150,10 +151,12 @@ impl DatasetWriter {
     fn finish(self) -> Result<Written> {
         let mut files = Vec::new();
         let mut splits = Vec::with_capacity(self.splits.len());
+        let mut statistics = Vec::with_capacity(self.splits.len());
         for split in self.splits {
-            let (split_files, digest) = split.finish()?;
-            files.extend(split_files);
-            splits.push(digest);
+            let written = split.finish()?;
+            files.extend(written.files);
+            statistics.push((written.digest.name.clone(), written.statistics));
+            splits.push(written.digest);
         }
         let rows: BTreeMap<String, u64> = splits
             .iter()
@@ -164,14 +167,23 @@ impl DatasetWriter {
             rows,
             digest: DatasetDigest { splits }.combined(),
             features: features_of(&self.schema)?,
+            statistics: joined(statistics),
         })
     }
+}
+
+/// One split whose files are all there.
+struct WrittenSplit {
+    files: Vec<PathBuf>,
+    digest: SplitDigest,
+    statistics: RunningStatistics,
 }
 
 struct SplitWriter {
     name: String,
     folder: PathBuf,
     content: ContentDigest,
+    statistics: RunningStatistics,
     files: Vec<PathBuf>,
     /// The file being written and its rows.
     open: Option<(FileWriter, usize)>,
@@ -185,6 +197,7 @@ impl SplitWriter {
             name: name.to_owned(),
             folder,
             content: ContentDigest::new(schema)?,
+            statistics: RunningStatistics::new(schema)?,
             files: Vec::new(),
             open: None,
         };
@@ -210,6 +223,7 @@ impl SplitWriter {
         batch: &RecordBatch,
     ) -> Result<()> {
         self.content.update(batch)?;
+        self.statistics.update(batch);
         if let Some((full, _)) = self.open.take_if(|(_, rows)| *rows >= FILE_ROWS_MAX) {
             full.finish()?;
         }
@@ -223,12 +237,16 @@ impl SplitWriter {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(Vec<PathBuf>, SplitDigest)> {
+    fn finish(mut self) -> Result<WrittenSplit> {
         if let Some((file, _)) = self.open.take() {
             file.finish()?;
         }
         sync_folder(Some(&self.folder))?;
-        Ok((self.files, self.content.finish(&self.name)))
+        Ok(WrittenSplit {
+            files: self.files,
+            digest: self.content.finish(&self.name),
+            statistics: self.statistics,
+        })
     }
 }
 

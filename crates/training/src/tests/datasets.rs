@@ -21,7 +21,7 @@ use crate::{
     verify, write_dataset,
 };
 
-fn spec(format: DatasetFormat, splits: &[(&str, f64)]) -> DatasetSpec {
+pub(super) fn spec(format: DatasetFormat, splits: &[(&str, f64)]) -> DatasetSpec {
     let split = |(name, share): &(&str, f64)| DatasetSplit {
         name: (*name).to_owned(),
         share: *share,
@@ -118,7 +118,7 @@ fn flat_rows() -> impl Strategy<Value = Vec<Vec<Value>>> {
     prop::collection::vec(values, 0..60)
 }
 
-fn batch(rows: &[Vec<Value>], types: &[FeatureType]) -> RecordBatch {
+pub(super) fn batch(rows: &[Vec<Value>], types: &[FeatureType]) -> RecordBatch {
     let field = |(index, r#type): (usize, &FeatureType)| {
         Field::new(format!("c{index}"), arrow_type_of(r#type), true)
     };
@@ -126,7 +126,7 @@ fn batch(rows: &[Vec<Value>], types: &[FeatureType]) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), columns_of(rows, types)).expect("valid")
 }
 
-fn rows_of(batch: &RecordBatch, batch_rows: usize) -> Rows {
+pub(super) fn rows_of(batch: &RecordBatch, batch_rows: usize) -> Rows {
     let starts = (0..batch.num_rows()).step_by(batch_rows);
     let slice = |at| Ok(batch.slice(at, batch_rows.min(batch.num_rows() - at)));
     let slices: Vec<_> = starts.map(slice).collect();
@@ -143,7 +143,7 @@ async fn read_back(
     collected(rows).await
 }
 
-fn wait<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().build();
     runtime.expect("threads").block_on(future)
 }

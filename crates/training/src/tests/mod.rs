@@ -6,5 +6,6 @@ mod fixtures;
 mod oracle;
 mod queries;
 mod spine;
+mod statistics;
 
 pub(crate) use fixtures::{group, join, query, select};

@@ -3,11 +3,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use twinfold_model::{
-    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Error, EventTime, Name, PinnedTable,
-    ProjectName, TrainingDataset,
+    DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, DatasetStatistics, Error, EventTime,
+    Name, PinnedTable, ProjectName, TrainingDataset,
 };
 
-use super::{Exact, FeatureGroupIdBody, FeatureViewIdBody, QueryBody, ValueBody};
+use super::{
+    DatasetStatisticsBody, Exact, FeatureGroupIdBody, FeatureViewIdBody, QueryBody, ValueBody,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -86,6 +88,10 @@ pub struct TrainingDatasetBody {
     pub location: String,
     pub digest: String,
     pub created_at_us: i64,
+    /// Only where a dataset is finished, and in what is stored of it: answers have them at a resource of
+    /// their own. Absent for datasets that were made before there were any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statistics: Option<DatasetStatisticsBody>,
 }
 
 impl From<&DatasetSpec> for DatasetSpecBody {
@@ -164,6 +170,14 @@ impl TryFrom<DatasetSpecBody> for DatasetSpec {
     }
 }
 
+impl TrainingDatasetBody {
+    /// With what its columns hold.
+    pub fn with_statistics(mut self, statistics: Option<&DatasetStatistics>) -> Self {
+        self.statistics = statistics.map(Into::into);
+        self
+    }
+}
+
 impl From<&TrainingDataset> for TrainingDatasetBody {
     fn from(dataset: &TrainingDataset) -> Self {
         Self {
@@ -193,6 +207,7 @@ impl From<&TrainingDataset> for TrainingDatasetBody {
             location: dataset.location.clone(),
             digest: dataset.digest.clone(),
             created_at_us: dataset.created_at.micros(),
+            statistics: None,
         }
     }
 }
@@ -290,6 +305,18 @@ mod tests {
         fn every_training_dataset_reads_back(dataset in samples::training_dataset()) {
             let json = serde_json::to_string(&TrainingDatasetBody::from(&dataset)).expect("serializable");
             let body: TrainingDatasetBody = serde_json::from_str(&json).expect("readable");
+            prop_assert_eq!(TrainingDataset::try_from(body), Ok(dataset));
+        }
+
+        #[test]
+        fn statistics_travel_with_a_dataset_that_is_finished(
+            dataset in samples::training_dataset(), statistics in samples::dataset_statistics(),
+        ) {
+            let body = TrainingDatasetBody::from(&dataset).with_statistics(Some(&statistics));
+            let json = serde_json::to_string(&body).expect("serializable");
+            let body: TrainingDatasetBody = serde_json::from_str(&json).expect("readable");
+            let read = body.statistics.clone().map(DatasetStatistics::from);
+            prop_assert_eq!(read, Some(statistics));
             prop_assert_eq!(TrainingDataset::try_from(body), Ok(dataset));
         }
     }

@@ -18,6 +18,7 @@ mod receipt;
 mod registry;
 mod scalar;
 mod serving;
+mod statistics;
 mod value;
 
 pub use commit::CommitBody;
@@ -43,6 +44,7 @@ pub use serving::{
     FeatureVectorBody, GroupPresenceBody, PresenceBody, ServingSourceBody, VectorReaderBody,
     VectorsBody,
 };
+pub use statistics::{ColumnStatisticsBody, DatasetStatisticsBody, SplitStatisticsBody};
 pub use value::ValueBody;
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use twinfold_model::{
-    AsOf, CompareOp, DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, EventTime, Feature,
-    FeatureGroup, FeatureGroupId, FeatureGroupSpec, FeatureType, FeatureView, FeatureViewId,
-    Filter, Join, JoinKind, Name, PinnedTable, ProjectName, Query, Selection, TrainingDataset, Ttl,
-    Value,
+    AsOf, ColumnStatistics, CompareOp, DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit,
+    DatasetStatistics, EventTime, Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec,
+    FeatureType, FeatureView, FeatureViewId, Filter, Join, JoinKind, Name, PinnedTable,
+    ProjectName, Query, Selection, SplitStatistics, TrainingDataset, Ttl, Value,
 };
 
 /// Any value but NaN, which is equal to nothing.
@@ -231,6 +231,47 @@ pub fn training_dataset() -> impl Strategy<Value = TrainingDataset> {
                     digest: "00ff".to_owned(),
                     created_at: EventTime::from_micros(created_at),
                 }
+            },
+        )
+}
+
+pub fn dataset_statistics() -> impl Strategy<Value = DatasetStatistics> {
+    (
+        split_statistics(),
+        btree_map(name(), split_statistics(), 0..3),
+    )
+        .prop_map(|(whole, splits)| DatasetStatistics { whole, splits })
+}
+
+fn split_statistics() -> impl Strategy<Value = SplitStatistics> {
+    (any::<u64>(), vec(column_statistics(), 0..3))
+        .prop_map(|(rows, columns)| SplitStatistics { rows, columns })
+}
+
+fn column_statistics() -> impl Strategy<Value = ColumnStatistics> {
+    let bound = || option::of(value().prop_filter("null", |value| !value.is_null()));
+    let double = || option::of(any::<f64>().prop_filter("NaN", |v| !v.is_nan()));
+    let count = || option::of(any::<u64>());
+    (
+        name(),
+        any::<[u64; 3]>(),
+        (bound(), bound()),
+        (double(), double()),
+        (count(), count(), count()),
+    )
+        .prop_map(
+            |(name, [nulls, nans, infinities], bounds, moments, texts)| ColumnStatistics {
+                name,
+                nulls,
+                nans,
+                infinities,
+                min: bounds.0,
+                max: bounds.1,
+                mean: moments.0,
+                standard_deviation: moments.1,
+                distinct_values: texts.0,
+                length_min: texts.1,
+                length_max: texts.2,
             },
         )
 }

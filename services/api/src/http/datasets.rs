@@ -4,9 +4,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use twinfold_client::no_statistics;
 use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::DatasetSpec;
-use twinfold_wire::rest::{DatasetCheckBody, DatasetSpecBody, TrainingDatasetBody};
+use twinfold_wire::rest::{
+    DatasetCheckBody, DatasetSpecBody, DatasetStatisticsBody, TrainingDatasetBody,
+};
 
 use super::arrow_stream::answer;
 use super::catalog::Version;
@@ -45,6 +48,12 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
             Operation::new("Rows of a training dataset")
                 .query::<Part>()
                 .answers_rows(),
+        )
+        .get(
+            &format!("{dataset}/statistics"),
+            show_statistics,
+            Operation::new("What the columns of a training dataset hold")
+                .answers::<DatasetStatisticsBody>(),
         )
         .get(
             &format!("{dataset}/check"),
@@ -94,6 +103,16 @@ async fn read(
 ) -> Result<Response, Failure> {
     let split = part.split.as_deref();
     answer(api.platform.read_dataset(&name, version, split).await?).await
+}
+
+async fn show_statistics(
+    State(api): State<Api>,
+    extract::Path((name, version)): DatasetPath,
+) -> Answer<DatasetStatisticsBody> {
+    match api.platform.dataset_statistics(&name, version).await? {
+        Some(statistics) => Ok(Json((&statistics).into())),
+        None => Err(no_statistics(api.platform.project(), &name, version).into()),
+    }
 }
 
 async fn verify(

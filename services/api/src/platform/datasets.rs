@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::{StreamExt, TryStreamExt};
 use tracing::{info, warn};
 use twinfold_client::{BatchStream, ControlPlane, DatasetCheck, Error, RESERVED_FOR, Result};
-use twinfold_model::{DatasetSpec, PinnedTable, ProjectName, TrainingDataset};
+use twinfold_model::{DatasetSpec, DatasetStatistics, PinnedTable, ProjectName, TrainingDataset};
 use twinfold_service_kit::TaskGroup;
 use twinfold_training::{DatasetPlace, Source, WHOLE_SPLIT, Written, digest_rows};
 
@@ -65,7 +65,8 @@ impl StorePlatform {
             query,
             spec,
         };
-        self.store_dataset(&dataset, &mut reservation).await?;
+        self.store_dataset(&dataset, &written.statistics, &mut reservation)
+            .await?;
         Ok(dataset)
     }
 
@@ -74,9 +75,12 @@ impl StorePlatform {
     async fn store_dataset(
         &self,
         dataset: &TrainingDataset,
+        statistics: &DatasetStatistics,
         reservation: &mut Reservation,
     ) -> Result<()> {
-        let error = match self.control_plane().put_training_dataset(dataset).await {
+        let control_plane = self.control_plane();
+        let stored = control_plane.put_training_dataset(dataset, statistics);
+        let error = match stored.await {
             Ok(()) => {
                 reservation.is_over = true;
                 return Ok(());

@@ -7,8 +7,8 @@ use twinfold_client::{
     BatchStream, DatasetCheck, Error, GroupDefinition, ReadRequest, Reading, Result, Spine,
 };
 use twinfold_model::{
-    AsOf, Commit, DatasetSpec, EventTime, FeatureGroup, FeatureGroupId, PinnedTable, Positions,
-    Query, SchemaId, TrainingDataset, Value,
+    AsOf, Commit, DatasetSpec, DatasetStatistics, EventTime, FeatureGroup, FeatureGroupId,
+    PinnedTable, Positions, Query, SchemaId, TrainingDataset, Value,
 };
 use twinfold_store_offline::Snapshot;
 use twinfold_training::{Options, Plan, Rows, Source, SpineSchema, changes, execute};
@@ -86,6 +86,17 @@ impl Reading for StorePlatform {
         self.check_open()?;
         self.control_plane()
             .training_datasets(&self.parts.project)
+            .await
+    }
+
+    async fn dataset_statistics(
+        &self,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        self.check_open()?;
+        self.control_plane()
+            .training_dataset_statistics(&self.parts.project, name, version)
             .await
     }
 

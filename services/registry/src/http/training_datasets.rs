@@ -3,11 +3,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use twinfold_client::no_statistics;
 use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract};
-use twinfold_model::{DatasetSpec, Error as ModelError, ProjectName, TrainingDataset};
+use twinfold_model::{
+    DatasetSpec, DatasetStatistics, Error as ModelError, ProjectName, TrainingDataset,
+};
 use twinfold_wire::rest::{
-    DatasetSpecBody, PageBody, ReservationBody, ReserveDatasetBody, ResolvedDatasetBody,
-    TrainingDatasetBody,
+    DatasetSpecBody, DatasetStatisticsBody, PageBody, ReservationBody, ReserveDatasetBody,
+    ResolvedDatasetBody, TrainingDatasetBody,
 };
 
 use super::{Answer, Listing, VersionPath};
@@ -43,6 +46,12 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
             DATASET,
             show,
             Operation::new("One training dataset").answers::<TrainingDatasetBody>(),
+        )
+        .get(
+            &format!("{DATASET}/statistics"),
+            show_statistics,
+            Operation::new("What the columns of a training dataset hold")
+                .answers::<DatasetStatisticsBody>(),
         )
         .put(
             DATASET,
@@ -124,11 +133,23 @@ async fn show(
     Ok(Json((&dataset.await?).into()))
 }
 
+async fn show_statistics(
+    State(registry): State<Registry>,
+    extract::Path((project, name, version)): VersionPath,
+) -> Answer<DatasetStatisticsBody> {
+    let project = ProjectName::new(project)?;
+    let statistics = registry.training_dataset_statistics(&project, &name, version);
+    match statistics.await? {
+        Some(statistics) => Ok(Json((&statistics).into())),
+        None => Err(no_statistics(project.as_str(), &name, version).into()),
+    }
+}
+
 /// Finishes a reserved version.
 async fn put(
     State(registry): State<Registry>,
     extract::Path(path): VersionPath,
-    extract::Json(dataset): extract::Json<TrainingDatasetBody>,
+    extract::Json(mut dataset): extract::Json<TrainingDatasetBody>,
 ) -> Result<StatusCode, Failure> {
     let named = (&dataset.project, &dataset.name, &dataset.version);
     if named != (&path.0, &path.1, &path.2) {
@@ -137,8 +158,10 @@ async fn put(
             reason: format!("wanted {}.{}_{}, as its path says", path.0, path.1, path.2),
         }));
     }
+    let statistics = dataset.statistics.take().map(DatasetStatistics::from);
     let dataset = TrainingDataset::try_from(dataset)?;
-    registry.put_training_dataset(&dataset).await?;
+    let stored = registry.put_training_dataset(&dataset, statistics.as_ref());
+    stored.await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

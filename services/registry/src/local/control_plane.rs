@@ -9,8 +9,8 @@ use twinfold_client::{
     Result, TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
-    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position,
-    ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
+    FeatureViewId, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
 };
 
 use super::{LocalRegistry, writer_schema};
@@ -116,8 +116,15 @@ impl TrainingDatasets for LocalRegistry {
         Ok(renewed.await?)
     }
 
-    async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
-        Ok(self.registry.put_training_dataset(dataset).await?)
+    async fn put_training_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: &DatasetStatistics,
+    ) -> Result<()> {
+        let stored = self
+            .registry
+            .put_training_dataset(dataset, Some(statistics));
+        Ok(stored.await?)
     }
 
     async fn training_dataset(
@@ -128,6 +135,18 @@ impl TrainingDatasets for LocalRegistry {
     ) -> Result<TrainingDataset> {
         let dataset = self.registry.training_dataset(project, name, version);
         Ok(dataset.await?)
+    }
+
+    async fn training_dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        let statistics = self
+            .registry
+            .training_dataset_statistics(project, name, version);
+        Ok(statistics.await?)
     }
 
     async fn training_datasets(&self, project: &ProjectName) -> Result<Vec<TrainingDataset>> {

@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 use twinfold_client::remote::RemoteRegistry;
 use twinfold_client::{ControlPlane, Result};
 use twinfold_model::{
-    Feature, FeatureGroup, FeatureType, FeatureViewId, Offset, PartitionId, Position, ProjectName,
-    QuarantinedRecord, TrainingDataset,
+    ColumnStatistics, DatasetStatistics, Feature, FeatureGroup, FeatureType, FeatureViewId, Offset,
+    PartitionId, Position, ProjectName, QuarantinedRecord, SplitStatistics, TrainingDataset, Value,
 };
 use twinfold_registry::{LocalRegistry, http};
 use twinfold_testkit::weather_group;
@@ -23,7 +23,7 @@ const NO_TIME: Duration = Duration::from_millis(1);
 
 /// A registry that works, seen from near and from far.
 struct Both {
-    _place: Place,
+    place: Place,
     stop: CancellationToken,
     near: Arc<dyn ControlPlane>,
     far: Arc<dyn ControlPlane>,
@@ -45,7 +45,7 @@ impl Both {
         let (followed, token) = (Arc::clone(&far), stop.clone());
         tokio::spawn(async move { followed.follow(token).await });
         Self {
-            _place: place,
+            place,
             stop,
             near: Arc::new(LocalRegistry::new(registry)),
             far,
@@ -74,6 +74,29 @@ fn of_version(version: u32) -> TrainingDataset {
     }
 }
 
+fn statistics() -> DatasetStatistics {
+    let column = ColumnStatistics {
+        name: "temp".to_owned(),
+        nulls: 1,
+        min: Some(Value::Double(-0.5)),
+        mean: Some(0.1),
+        ..ColumnStatistics::default()
+    };
+    let whole = SplitStatistics {
+        rows: 4,
+        columns: vec![column],
+    };
+    DatasetStatistics {
+        whole,
+        ..DatasetStatistics::default()
+    }
+}
+
+async fn put(registry: &dyn ControlPlane, version: u32) -> String {
+    let dataset = of_version(version);
+    said(registry.put_training_dataset(&dataset, &statistics()).await)
+}
+
 /// Defines all there is through one of the two, and undoes it.
 async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     let (group, id, project) = (weather_group(), id(), project());
@@ -99,8 +122,8 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
         said_all.push(said(renewed.await));
     }
     said_all.extend([
-        said(registry.put_training_dataset(&of_version(1)).await),
-        said(registry.put_training_dataset(&of_version(7)).await),
+        put(registry, 1).await,
+        put(registry, 7).await,
         said(registry.reserved_training_datasets(&project).await),
         said(registry.pinned_commits(&id).await),
     ]);
@@ -125,6 +148,10 @@ async fn questions(registry: &dyn ControlPlane, project: &ProjectName) -> Vec<St
     let elsewhere = ProjectName::new("elsewhere").expect("valid");
     let dataset =
         async |name: &str, version| said(registry.training_dataset(project, name, version).await);
+    let statistics_of = async |name: &str, version| {
+        let found = registry.training_dataset_statistics(project, name, version);
+        said(found.await)
+    };
     vec![
         said(registry.newest_feature_group(project, "weather").await),
         said(registry.newest_feature_group(project, "wether").await),
@@ -140,6 +167,9 @@ async fn questions(registry: &dyn ControlPlane, project: &ProjectName) -> Vec<St
         dataset("heat", Some(1)).await,
         dataset("heat", Some(2)).await,
         dataset("../heat", None).await,
+        statistics_of("heat", 1).await,
+        statistics_of("heat", 2).await,
+        statistics_of("heath", 1).await,
         said(registry.training_datasets(project).await),
         said(registry.training_datasets(&elsewhere).await),
     ]
@@ -171,6 +201,37 @@ async fn the_registry_says_the_same_near_and_far() {
     let far = life(other.far.as_ref()).await;
     assert_eq!(far, near);
     assert!(near.iter().any(|said| said.contains("InUse")), "{near:?}");
+}
+
+/// A client of before there were statistics finishes its datasets without, and both say that there are none.
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_are_there_or_said_not_to_be() {
+    let both = Both::new().await;
+    let (near, far, project) = (both.near.as_ref(), both.far.as_ref(), project());
+    let created = near.create_feature_group(&weather_group(), WAIT).await;
+    created.expect("made");
+    for version in [1, 2] {
+        let reserved = near.reserve_training_dataset(&project, "heat", None).await;
+        assert_eq!(reserved.expect("free"), version);
+    }
+    let (with, without) = (of_version(1), of_version(2));
+    let put = far.put_training_dataset(&with, &statistics()).await;
+    put.expect("reserved");
+    let registry = both.place.registry().await;
+    let put = registry.put_training_dataset(&without, None).await;
+    put.expect("reserved");
+    for registry in [near, far] {
+        for (version, wanted) in [(1, Some(statistics())), (2, None)] {
+            let found = registry.training_dataset_statistics(&project, "heat", version);
+            assert_eq!(found.await.expect("there"), wanted);
+        }
+        let unknown = registry.training_dataset_statistics(&project, "heat", 3);
+        let unknown = unknown.await.expect_err("there is none").to_string();
+        assert!(
+            unknown.starts_with("training dataset `default.heat_3`"),
+            "{unknown}"
+        );
+    }
 }
 
 /// What was changed through a client is what it knows from then on, although the feed comes later.

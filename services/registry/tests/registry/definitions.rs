@@ -299,7 +299,7 @@ async fn a_group_in_use_is_deleted_only_by_force() {
         .await
         .expect("free");
     registry
-        .put_training_dataset(&dataset(query))
+        .put_training_dataset(&dataset(query), None)
         .await
         .expect("reserved");
     let refused = registry

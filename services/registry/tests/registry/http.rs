@@ -8,11 +8,12 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use tower::ServiceExt;
 use twinfold_client::RESERVED_FOR;
-use twinfold_model::{FeatureGroup, FeatureGroupId};
+use twinfold_model::{FeatureGroup, FeatureGroupId, TrainingDataset};
 use twinfold_registry::http;
 use twinfold_testkit::weather_group;
-use twinfold_wire::rest::FeatureGroupBody;
+use twinfold_wire::rest::{FeatureGroupBody, TrainingDatasetBody};
 
+use crate::definitions::{dataset, project, view, with_group};
 use crate::world::{Place, tasks};
 
 const GROUPS: &str = "/v1/feature-groups";
@@ -239,6 +240,60 @@ async fn a_reservation_lapses_unless_it_is_renewed() {
         (Some(false), Some(true)),
         "{listed}"
     );
+}
+
+#[tokio::test]
+async fn statistics_stand_beside_their_dataset() {
+    let place = Place::new().await;
+    let registry = with_group(&place).await;
+    let project = project();
+    for version in [1, 2] {
+        let reserved = registry.reserve_training_dataset(&project, "heat", None);
+        assert_eq!(reserved.await.expect("free"), version);
+    }
+    let router = http::router(registry, tasks());
+    let column = json!({
+        "name": "temp", "nulls": 1, "nans": 0, "infinities": 0,
+        "min": {"double": "-0.5"}, "mean": "0.1",
+    });
+    let statistics = json!({"whole": {"rows": 4, "columns": [column]}});
+    let path = |version: u32| format!("/v1/training-datasets/default/heat/{version}");
+    for (version, statistics) in [(1, Some(&statistics)), (2, None)] {
+        let made = TrainingDataset {
+            version,
+            ..dataset(view(1).query)
+        };
+        let mut body =
+            serde_json::to_value(TrainingDatasetBody::from(&made)).expect("serializable");
+        if let Some(statistics) = statistics {
+            body["statistics"] = statistics.clone();
+        }
+        let put = ask(&router, Method::PUT, &path(version), &[], &body).await;
+        assert_eq!(put.status, StatusCode::NO_CONTENT, "{}", put.body);
+    }
+    let shown = get(&router, &path(1)).await.body;
+    assert!(shown["statistics"].is_null(), "{shown}");
+    let listed = get(&router, "/v1/training-datasets?project=default")
+        .await
+        .body;
+    assert_eq!(listed["items"][0], shown);
+    let found = get(&router, &format!("{}/statistics", path(1))).await;
+    assert_eq!((found.status, found.body), (StatusCode::OK, statistics));
+    for (version, message) in [
+        (
+            2,
+            "statistics record `default.heat_2` does not exist; the training dataset was made",
+        ),
+        (
+            3,
+            "training dataset `default.heat_3` does not exist; there are versions 1, 2",
+        ),
+    ] {
+        let none = get(&router, &format!("{}/statistics", path(version))).await;
+        assert_eq!(none.status, StatusCode::NOT_FOUND);
+        let said = none.body["message"].as_str().expect("a message");
+        assert!(said.starts_with(message), "{said}");
+    }
 }
 
 #[tokio::test]

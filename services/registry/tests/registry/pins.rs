@@ -17,7 +17,7 @@ async fn put(registry: &Registry, pins: Vec<PinnedTable>) -> Result<(), Error> {
         pins,
         ..dataset(view(1).query)
     };
-    registry.put_training_dataset(&made).await
+    registry.put_training_dataset(&made, None).await
 }
 
 async fn delete(registry: &Registry) {

@@ -1,13 +1,17 @@
 use async_trait::async_trait;
 use reqwest::{Method, RequestBuilder};
-use twinfold_model::{AsOf, Commit, DatasetSpec, FeatureGroupId, TrainingDataset};
+use twinfold_model::{
+    AsOf, Commit, DatasetSpec, DatasetStatistics, FeatureGroupId, TrainingDataset,
+};
 use twinfold_wire::arrow_stream::with_request;
 use twinfold_wire::rest::{
-    CommitBody, DatasetCheckBody, DatasetSpecBody, ReadBody, TrainingDatasetBody,
+    CommitBody, DatasetCheckBody, DatasetSpecBody, DatasetStatisticsBody, ReadBody,
+    TrainingDatasetBody,
 };
 
 use super::{RemotePlatform, WHAT, path};
 use crate::remote::arrow_stream::{self, Outgoing};
+use crate::statistics::if_kept;
 use crate::{BatchStream, DatasetCheck, Error, ReadRequest, Reading, Result};
 
 #[async_trait]
@@ -77,6 +81,16 @@ impl Reading for RemotePlatform {
         let bodies: Vec<TrainingDatasetBody> = self.service()?.get(&path).await?;
         let datasets = bodies.into_iter().map(TrainingDataset::try_from);
         Ok(datasets.collect::<Result<_, _>>()?)
+    }
+
+    async fn dataset_statistics(
+        &self,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        let path = path::dataset(name, version, "statistics")?;
+        let answer = self.service()?.get::<DatasetStatisticsBody>(&path).await;
+        Ok(if_kept(answer)?.map(Into::into))
     }
 
     async fn read_dataset(

@@ -1,11 +1,13 @@
 use async_trait::async_trait;
 use reqwest::Method;
-use twinfold_model::{DatasetSpec, ProjectName, Query, TrainingDataset};
+use twinfold_model::{DatasetSpec, DatasetStatistics, ProjectName, Query, TrainingDataset};
 use twinfold_wire::rest::{
-    DatasetSpecBody, ReservationBody, ReserveDatasetBody, ResolvedDatasetBody, TrainingDatasetBody,
+    DatasetSpecBody, DatasetStatisticsBody, ReservationBody, ReserveDatasetBody,
+    ResolvedDatasetBody, TrainingDatasetBody,
 };
 
 use super::{RemoteRegistry, path};
+use crate::statistics::if_kept;
 use crate::{DatasetReservation, Result, TrainingDatasets};
 
 const WHAT: &str = "training dataset";
@@ -46,11 +48,15 @@ impl TrainingDatasets for RemoteRegistry {
         self.registry.answer(request).await.map(drop)
     }
 
-    async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
+    async fn put_training_dataset(
+        &self,
+        dataset: &TrainingDataset,
+        statistics: &DatasetStatistics,
+    ) -> Result<()> {
         let (project, name) = (&dataset.project, dataset.name.as_str());
         let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
         let path = format!("{path}/{}", dataset.version);
-        let body = TrainingDatasetBody::from(dataset);
+        let body = TrainingDatasetBody::from(dataset).with_statistics(Some(statistics));
         let request = self.registry.request(Method::PUT, &path).json(&body);
         self.registry.answer(request).await.map(drop)
     }
@@ -67,6 +73,18 @@ impl TrainingDatasets for RemoteRegistry {
         }
         let body: TrainingDatasetBody = self.registry.get(&path).await?;
         Ok(body.try_into()?)
+    }
+
+    async fn training_dataset_statistics(
+        &self,
+        project: &ProjectName,
+        name: &str,
+        version: u32,
+    ) -> Result<Option<DatasetStatistics>> {
+        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = format!("{path}/{version}/statistics");
+        let answer = self.registry.get::<DatasetStatisticsBody>(&path).await;
+        Ok(if_kept(answer)?.map(Into::into))
     }
 
     async fn training_datasets(&self, project: &ProjectName) -> Result<Vec<TrainingDataset>> {

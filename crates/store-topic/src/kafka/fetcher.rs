@@ -187,8 +187,11 @@ pub(super) fn run(consumer: &Client, topic: &str) {
     let mut batches = Batches::default();
     let mut looked_at = Instant::now();
     while !handover.has_ended() {
-        if let Err(error) = handover.assignment.place_astray(consumer) {
-            handover.hand(Handed::Failed(error));
+        match handover.assignment.place_astray(consumer) {
+            // The next round tries again.
+            Err(error) if error.retry() => debug!(topic, %error, "a partition is not placed yet"),
+            Err(error) => handover.hand(Handed::Failed(error)),
+            Ok(()) => {}
         }
         if let Err(error) = round(consumer, topic, &handover, &mut batches) {
             handover.hand(Handed::Failed(error));

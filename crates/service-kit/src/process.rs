@@ -63,11 +63,14 @@ pub trait Service: Sized + Send {
         tasks: TaskGroup,
     ) -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// Brings what the service stores to the newest format.
-    fn migrate(config: Self::Config) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Brings what the service stores to the newest format. Most store nothing that has one of their own.
+    fn migrate(_config: Self::Config) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
 
-    /// After the tasks have ended: closes what was opened.
-    fn close(self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// After the tasks have ended: closes what was opened, each thing in a task of this group, so that
+    /// whatever becomes of one, the others are closed too.
+    fn close(self, closing: &TaskGroup);
 }
 
 #[derive(Debug, Parser)]
@@ -167,7 +170,9 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     info!(service = S::NAME, "stopping");
     let deadline = Duration::from_millis(process.shutdown_ms_max);
     let ended = tasks.shutdown(deadline).await;
-    let closed = service.close().await;
+    let closing = TaskGroup::new(Handle::current());
+    service.close(&closing);
+    let closed = closing.shutdown(deadline).await;
     let admin_ended = admin_tasks.shutdown(deadline).await;
     if let Some(failure) = failed {
         error!(service = S::NAME, %failure, "a task failed");

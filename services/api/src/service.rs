@@ -105,16 +105,14 @@ impl Service for ApiService {
         Ok(service)
     }
 
-    /// Nothing is stored that has a format of its own.
-    async fn migrate(_config: ApiConfig) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        // Whatever fails, the rest is closed; the first failure is told.
-        let (topics, online) = (self.topics.close().await, self.online.close().await);
-        topics?;
-        Ok(online?)
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn(
+            "closing the topic",
+            |_| async move { self.topics.close().await },
+        );
+        closing.spawn("closing the online store", |_| async move {
+            self.online.close().await
+        });
     }
 }
 

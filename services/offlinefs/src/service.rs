@@ -76,13 +76,10 @@ impl Service for OfflinefsService {
         Ok(Self { topics })
     }
 
-    /// Nothing is stored that has a format of its own.
-    async fn migrate(_config: OfflinefsConfig) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        self.topics.close().await?;
-        Ok(())
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn(
+            "closing the topic",
+            |_| async move { self.topics.close().await },
+        );
     }
 }

@@ -101,13 +101,15 @@ impl Service for RegistryService {
         Ok(metadata.close().await?)
     }
 
-    async fn close(self) -> Result<(), Failure> {
-        // Whatever fails, the rest is closed; the first failure is told.
-        let topics = self.stores.topics.close().await;
-        let online = self.stores.online.close().await;
-        let metadata = self.stores.metadata.close().await;
-        topics?;
-        online?;
-        Ok(metadata?)
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn("closing the topic", |_| async move {
+            self.stores.topics.close().await
+        });
+        closing.spawn("closing the online store", |_| async move {
+            self.stores.online.close().await
+        });
+        closing.spawn("closing the metadata", |_| async move {
+            self.stores.metadata.close().await
+        });
     }
 }

@@ -8,7 +8,7 @@ use std::error::Error;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin, Readiness};
-use crate::telemetry::{self, TelemetryError};
-use crate::{ConfigErrors, Deadline, Env, TaskError, TaskGroup, config};
+use crate::{
+    ConfigErrors, Deadline, Env, Fault, Strings, TaskError, TaskGroup, config, fault, telemetry,
+};
 
 /// What goes wrong in a service that nobody handles.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -60,6 +61,11 @@ pub trait Service: Sized + Send {
     type Config: DeserializeOwned + Send;
 
     fn process(config: &Self::Config) -> &ProcessConfig;
+
+    /// What the types of the configuration cannot say of it. Nothing is opened to find out.
+    fn faults(_config: &Self::Config) -> Vec<Fault> {
+        Vec::new()
+    }
 
     /// Opens ports and stores, then starts to work in tasks of the group.
     fn start(
@@ -105,7 +111,8 @@ pub fn main<S: Service>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{}: {failure}", S::NAME);
-            match is_of_configuration(&failure) {
+            // To start again would not help.
+            match failure.is::<ConfigErrors>() {
                 true => ExitCode::from(BAD_CONFIGURATION),
                 false => ExitCode::FAILURE,
             }
@@ -113,10 +120,18 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-/// To start again would not help.
-fn is_of_configuration(failure: &Failure) -> bool {
-    let filter = failure.downcast_ref::<TelemetryError>();
-    failure.is::<ConfigErrors>() || matches!(filter, Some(TelemetryError::InvalidFilter { .. }))
+/// The configuration of a service: its defaults, a file, the variables of `env`.
+pub fn configuration<S: Service>(
+    file: Option<&Path>,
+    env: &dyn Strings,
+) -> Result<S::Config, ConfigErrors> {
+    let check = |config: &S::Config| {
+        let mut faults = S::faults(config);
+        let filter = telemetry::check(&S::process(config).log_filter);
+        faults.extend(fault("process.log_filter", filter));
+        faults
+    };
+    config::load(S::DEFAULT_TOML, file, env, "TWINFOLD", check)
 }
 
 fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
@@ -125,12 +140,7 @@ fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
         print!("{}", S::DEFAULT_TOML);
         return Ok(());
     }
-    let config: S::Config = config::load(
-        S::DEFAULT_TOML,
-        arguments.config.as_deref(),
-        &Env,
-        "TWINFOLD",
-    )?;
+    let config = configuration::<S>(arguments.config.as_deref(), &Env)?;
     let process = S::process(&config).clone();
     if let Command::Healthcheck = command {
         return healthcheck(process.admin_address);

@@ -12,7 +12,7 @@ use twinfold_client::remote::follow_registry;
 use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
 use twinfold_model::ProjectName;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, StoreUrl, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
@@ -75,6 +75,28 @@ impl Service for ApiService {
 
     fn process(config: &ApiConfig) -> &ProcessConfig {
         &config.process
+    }
+
+    fn faults(config: &ApiConfig) -> Vec<Fault> {
+        let project = config.platform.project.as_str();
+        let checked = [
+            fault("platform.project", ProjectName::new(project)),
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+            fault(
+                "datasets.url",
+                twinfold_store_offline::check(&config.datasets.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
     }
 
     async fn start(config: ApiConfig, tasks: TaskGroup) -> Result<Self, Failure> {
@@ -146,11 +168,49 @@ async fn parts(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use twinfold_service_kit::process::configuration;
+
     use super::*;
 
     #[test]
     fn the_defaults_are_complete() {
         let config: ApiConfig = toml::from_str(ApiService::DEFAULT_TOML).expect("default.toml");
         assert_eq!(config.limits, HttpLimits::default());
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let settings = [
+            ("PROCESS__COLOUR", "red"),
+            ("PROCESS__LOG_FILTER", "twinfold=loud"),
+            ("PROCESS__DRAIN_MS", "soon"),
+            ("HTTP__ADDRESS", "here"),
+            ("TOPIC__PARTITIONS", "-1"),
+            ("PLATFORM__PROJECT", "Ours"),
+            ("REGISTRY__URL", "localhost:8101"),
+            ("ONLINE__URL", "scylla://me:hush@a:1/ks?replication=none"),
+            ("DATASETS__URL", "gs://bucket"),
+        ];
+        let variables = settings.map(|(key, value)| (format!("TWINFOLD__{key}"), value.to_owned()));
+        let variables = BTreeMap::from(variables);
+        let faults = configuration::<ApiService>(None, &variables).expect_err("faults");
+        let told = faults.to_string();
+        assert_eq!(told.lines().count(), 1 + settings.len(), "{told}");
+        for fault in [
+            "__COLOUR: there is no key",
+            "__LOG_FILTER: log filter `twinfold=loud` is not valid",
+            "__DRAIN_MS: found `soon`, wanted integer",
+            "__ADDRESS: found `\"here\"`: invalid socket address syntax",
+            "__PARTITIONS: found `-1`, wanted ",
+            "__PROJECT: project name `Ours` is not valid",
+            "REGISTRY__URL: found a url of scheme ``, wanted http://host:port",
+            "ONLINE__URL: online store setting `replication`: found `none`, wanted a number",
+            "DATASETS__URL: offline store url `gs://bucket` is not supported",
+        ] {
+            assert!(told.contains(fault), "{fault} is not in:\n{told}");
+        }
+        assert!(!told.contains("hush"), "{told}");
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use twinfold_client::{Error, Result};
-use twinfold_service_kit::{Env, config};
+use twinfold_model::ProjectName;
+use twinfold_service_kit::{Env, Fault, config, fault, telemetry};
 
 /// What `default.toml`, a file and the environment say together.
 #[derive(Debug, Clone, Deserialize)]
@@ -78,11 +79,37 @@ impl Config {
 
 /// The defaults, overridden by the environment; every fault is in the one error.
 pub fn load() -> Result<Config> {
-    config::load(DEFAULT_TOML, None, &Env, "TWINFOLD").map_err(|faults| {
+    config::load(DEFAULT_TOML, None, &Env, "TWINFOLD", faults).map_err(|faults| {
         Error::Invalid(twinfold_model::Error::InvalidConfig {
             reason: faults.to_string(),
         })
     })
+}
+
+/// What the types of the configuration cannot say of it.
+fn faults(config: &Config) -> Vec<Fault> {
+    let StoresConfig {
+        metadata,
+        topic,
+        online,
+        offline,
+    } = &config.stores;
+    let project = ProjectName::new(config.platform.project.as_str());
+    let checked = [
+        fault("platform.project", project),
+        fault("log.filter", telemetry::check(&config.log.filter)),
+        named(metadata)
+            .and_then(|url| fault("stores.metadata", twinfold_store_metadata::check(url))),
+        named(topic).and_then(|url| fault("stores.topic", twinfold_store_topic::check(url))),
+        named(online).and_then(|url| fault("stores.online", twinfold_store_online::check(url))),
+        named(offline).and_then(|url| fault("stores.offline", twinfold_store_offline::check(url))),
+    ];
+    checked.into_iter().flatten().collect()
+}
+
+/// The url of a store that is not below the platform's folder.
+fn named(url: &str) -> Option<&str> {
+    (!url.is_empty()).then_some(url)
 }
 
 /// The defaults, with every setting.
@@ -97,5 +124,24 @@ mod tests {
         let config: Config = toml::from_str(DEFAULT_TOML).expect("default.toml");
         assert_eq!(config.topic.partitions, 4);
         assert_eq!(config.http, twinfold_api::http::HttpLimits::default());
+    }
+
+    #[test]
+    fn what_types_cannot_say_is_checked() {
+        let mut config: Config = toml::from_str(DEFAULT_TOML).expect("default.toml");
+        assert!(faults(&config).is_empty());
+        config.platform.project = "Ours".to_owned();
+        config.log.filter = "twinfold=loud".to_owned();
+        config.stores.topic = "kafka://nowhere".to_owned();
+        config.stores.offline = "gs://bucket".to_owned();
+        let found = faults(&config);
+        let keys: Vec<_> = found.iter().map(|fault| fault.key).collect();
+        let expected = [
+            "platform.project",
+            "log.filter",
+            "stores.topic",
+            "stores.offline",
+        ];
+        assert_eq!(keys, expected);
     }
 }

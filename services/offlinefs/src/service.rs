@@ -7,7 +7,7 @@ use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
@@ -37,6 +37,18 @@ impl Service for OfflinefsService {
 
     fn process(config: &OfflinefsConfig) -> &ProcessConfig {
         &config.process
+    }
+
+    fn faults(config: &OfflinefsConfig) -> Vec<Fault> {
+        let checked = [
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
     }
 
     async fn start(config: OfflinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {

@@ -7,7 +7,7 @@ use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
@@ -38,6 +38,18 @@ impl Service for OnlinefsService {
 
     fn process(config: &OnlinefsConfig) -> &ProcessConfig {
         &config.process
+    }
+
+    fn faults(config: &OnlinefsConfig) -> Vec<Fault> {
+        let checked = [
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
     }
 
     async fn start(config: OnlinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {

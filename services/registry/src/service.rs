@@ -10,7 +10,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
 use twinfold_service_kit::process::{Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, StoreUrl, SystemClock, TaskGroup, UrlConfig, fault};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
@@ -59,6 +59,27 @@ impl Service for RegistryService {
 
     fn process(config: &RegistryConfig) -> &ProcessConfig {
         &config.process
+    }
+
+    fn faults(config: &RegistryConfig) -> Vec<Fault> {
+        let foreign = Some(&config.schema_registry).filter(|foreign| !foreign.url.is_empty());
+        let checked = [
+            fault(
+                "metadata.url",
+                twinfold_store_metadata::check(&config.metadata.url),
+            ),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+            foreign.and_then(|foreign| fault("schema_registry.url", foreign.check())),
+        ];
+        checked.into_iter().flatten().collect()
     }
 
     async fn start(config: RegistryConfig, tasks: TaskGroup) -> Result<Self, Failure> {

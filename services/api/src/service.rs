@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,13 +53,13 @@ struct PlatformConfig {
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
     url: StoreUrl,
-    partitions: u32,
+    partitions: NonZeroU32,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrainingConfig {
-    memory_bytes_max: usize,
+    memory_bytes_max: NonZeroUsize,
 }
 
 /// Answers for one project: definitions, rows in and out, vectors, training datasets.
@@ -150,9 +151,9 @@ async fn parts(
     Ok(Parts {
         url: format!("http://{address}"),
         project: ProjectName::new(config.platform.project.as_str())?,
-        partitions_default: config.topic.partitions,
+        partitions_default: config.topic.partitions.get(),
         reconcile_timeout: Duration::from_millis(config.platform.reconcile_timeout_ms_max),
-        memory_bytes_max: config.training.memory_bytes_max,
+        memory_bytes_max: config.training.memory_bytes_max.get(),
         clock: Arc::new(SystemClock),
         online: twinfold_store_online::open(&config.online.url).await?,
         offline: twinfold_store_offline::open(&config.offline.url).await?,
@@ -187,7 +188,7 @@ mod tests {
             ("PROCESS__LOG_FILTER", "twinfold=loud"),
             ("PROCESS__DRAIN_MS", "soon"),
             ("HTTP__ADDRESS", "here"),
-            ("TOPIC__PARTITIONS", "-1"),
+            ("TOPIC__PARTITIONS", "0"),
             ("PLATFORM__PROJECT", "Ours"),
             ("REGISTRY__URL", "localhost:8101"),
             ("ONLINE__URL", "scylla://me:hush@a:1/ks?replication=none"),
@@ -203,7 +204,7 @@ mod tests {
             "__LOG_FILTER: log filter `twinfold=loud` is not valid",
             "__DRAIN_MS: found `soon`, wanted integer",
             "__ADDRESS: found `\"here\"`: invalid socket address syntax",
-            "__PARTITIONS: found `-1`, wanted ",
+            "__PARTITIONS: found `0`, wanted a nonzero u32",
             "__PROJECT: project name `Ours` is not valid",
             "REGISTRY__URL: found a url of scheme ``, wanted http://host:port",
             "ONLINE__URL: online store setting `replication`: found `none`, wanted a number",

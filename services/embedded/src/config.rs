@@ -1,5 +1,5 @@
 use std::fmt;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -57,21 +57,22 @@ pub struct LogConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TopicConfig {
-    pub partitions: u32,
-    pub retention_hours: u64,
+    pub partitions: NonZeroU32,
+    pub retention_hours: NonZeroU64,
     pub future_skew_ms_max: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
-    pub memory_bytes_max: usize,
+    pub memory_bytes_max: NonZeroUsize,
 }
 
 impl Config {
     pub fn registry(&self) -> twinfold_registry::Config {
+        let retention_s = self.topic.retention_hours.get().saturating_mul(3_600);
         twinfold_registry::Config {
-            topic_retention: Some(Duration::from_secs(self.topic.retention_hours * 3_600)),
+            topic_retention: Some(Duration::from_secs(retention_s)),
             ..twinfold_registry::Config::default()
         }
     }
@@ -117,12 +118,14 @@ pub const DEFAULT_TOML: &str = include_str!("../default.toml");
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn the_defaults_are_complete() {
         let config: Config = toml::from_str(DEFAULT_TOML).expect("default.toml");
-        assert_eq!(config.topic.partitions, 4);
+        assert_eq!(config.topic.partitions.get(), 4);
         assert_eq!(config.http, twinfold_api::http::HttpLimits::default());
     }
 
@@ -143,5 +146,38 @@ mod tests {
             "stores.offline",
         ];
         assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_a_fault() {
+        let keys = [
+            "TOPIC__PARTITIONS",
+            "TOPIC__RETENTION_HOURS",
+            "ONLINEFS__BUDGET_BYTES_MAX",
+            "OFFLINEFS__BATCH_ROWS_MAX",
+            "OFFLINEFS__BATCH_BYTES_MAX",
+            "TRAINING__MEMORY_BYTES_MAX",
+            "HTTP__ROWS_BYTES_MAX",
+            "HTTP__INSERTS_BYTES_MAX",
+            "HTTP__JSON_BYTES_MAX",
+            "HTTP__ENTRIES_MAX",
+            "HTTP__VECTOR_READERS_MAX",
+        ];
+        let variables = keys.map(|key| (format!("TWINFOLD__{key}"), "0".to_owned()));
+        let variables = BTreeMap::from(variables);
+        let loaded = config::load::<Config>(DEFAULT_TOML, None, &variables, "TWINFOLD", faults);
+        let told = loaded.expect_err("zeros").faults;
+        assert_eq!(told.len(), keys.len(), "{told:?}");
+        for fault in &told {
+            assert!(fault.contains(": found `0`, wanted a nonzero "), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_retention_without_end_is_as_long_as_can_be_said() {
+        let mut config: Config = toml::from_str(DEFAULT_TOML).expect("default.toml");
+        config.topic.retention_hours = NonZeroU64::MAX;
+        let longest = Duration::from_secs(u64::MAX);
+        assert_eq!(config.registry().topic_retention, Some(longest));
     }
 }

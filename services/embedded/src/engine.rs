@@ -83,7 +83,7 @@ impl EmbeddedEngine {
         let offline = Arc::new(OfflineSinks::new(
             Arc::clone(&self.stores.offline),
             Arc::clone(&self.definitions),
-            self.config.offlinefs.batch_bytes_max,
+            self.config.offlinefs.batch_bytes_max.get(),
         ));
         self.materialize(
             twinfold_offlinefs::CONSUMER,

@@ -31,8 +31,8 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
     let Config {
         platform, training, ..
     } = &config;
-    let (partitions_default, memory_bytes_max) =
-        (config.topic.partitions, training.memory_bytes_max);
+    let partitions_default = config.topic.partitions.get();
+    let memory_bytes_max = training.memory_bytes_max.get();
     let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
     // Over a database elsewhere a dataset may be in the making in another process.
     let leftovers = match config.stores.metadata.as_str() {

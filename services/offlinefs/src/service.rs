@@ -75,7 +75,7 @@ impl Service for OfflinefsService {
             sinks: Arc::new(OfflineSinks::new(
                 offline,
                 Arc::clone(&definitions),
-                config.batches.batch_bytes_max,
+                config.batches.batch_bytes_max.get(),
             )),
             definitions,
             limits: config.batches.limits(config.topic.future_skew_ms_max),

@@ -60,6 +60,7 @@ struct TopicConfig {
 #[serde(deny_unknown_fields)]
 struct TrainingConfig {
     memory_bytes_max: NonZeroUsize,
+    queries_max: NonZeroUsize,
 }
 
 /// Answers for one project: definitions, rows in and out, vectors, training datasets.
@@ -154,6 +155,7 @@ async fn parts(
         partitions_default: config.topic.partitions.get(),
         reconcile_timeout: Duration::from_millis(config.platform.reconcile_timeout_ms_max),
         memory_bytes_max: config.training.memory_bytes_max.get(),
+        queries_max: config.training.queries_max.get(),
         clock: Arc::new(SystemClock),
         online: twinfold_store_online::open(&config.online.url).await?,
         offline: twinfold_store_offline::open(&config.offline.url).await?,

@@ -66,6 +66,7 @@ pub struct TopicConfig {
 #[serde(deny_unknown_fields)]
 pub struct TrainingConfig {
     pub memory_bytes_max: NonZeroUsize,
+    pub queries_max: NonZeroUsize,
 }
 
 impl Config {
@@ -157,6 +158,7 @@ mod tests {
             "OFFLINEFS__BATCH_ROWS_MAX",
             "OFFLINEFS__BATCH_BYTES_MAX",
             "TRAINING__MEMORY_BYTES_MAX",
+            "TRAINING__QUERIES_MAX",
             "HTTP__ROWS_BYTES_MAX",
             "HTTP__INSERTS_BYTES_MAX",
             "HTTP__JSON_BYTES_MAX",

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -79,9 +80,9 @@ impl Config {
     }
 }
 
-/// The defaults, overridden by the environment; every fault is in the one error.
-pub fn load() -> Result<Config> {
-    config::load(DEFAULT_TOML, None, &Env, "TWINFOLD", faults).map_err(|faults| {
+/// The defaults, overridden by a file and by the environment; every fault is in the one error.
+pub fn load(file: Option<&Path>) -> Result<Config> {
+    config::load(DEFAULT_TOML, file, &Env, "TWINFOLD", faults).map_err(|faults| {
         Error::Invalid(twinfold_model::Error::InvalidConfig {
             reason: faults.to_string(),
         })
@@ -181,5 +182,17 @@ mod tests {
         config.topic.retention_hours = NonZeroU64::MAX;
         let longest = Duration::from_secs(u64::MAX);
         assert_eq!(config.registry().topic_retention, Some(longest));
+    }
+
+    #[test]
+    fn a_file_overrides_the_defaults() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), "[topic]\npartitions = 7").expect("written");
+        let config = load(Some(file.path())).expect("valid");
+        assert_eq!(config.topic.partitions.get(), 7);
+        std::fs::write(file.path(), "[topic]\npartitions = 0").expect("written");
+        let error = load(Some(file.path())).expect_err("zero").to_string();
+        let wanted = "`topic.partitions`: found `0`, wanted a nonzero u32";
+        assert!(error.contains(wanted), "{error}");
     }
 }

@@ -159,10 +159,22 @@ async fn instances_join_and_leave_while_rows_flow() {
 fn a_configuration_that_is_not_valid_has_an_exit_code_of_its_own() {
     for name in ["registry", "onlinefs", "offlinefs", "api"] {
         let mut service = Command::new(program(&format!("twinfold-{name}")));
-        let service = service.env("TWINFOLD__PROCESS__COLOUR", "red");
+        let settings = [
+            ("PROCESS__COLOUR", "red"),
+            ("PROCESS__DRAIN_MS", "soon"),
+            ("PROCESS__ADMIN_ADDRESS", "here"),
+            ("PROCESS__LOG_FILTER", "twinfold=loud"),
+            ("TOPIC__URL", "redis://a:1"),
+        ];
+        for (key, value) in settings {
+            service.env(format!("TWINFOLD__{key}"), value);
+        }
         let ended = service.output().expect("it runs");
         assert_eq!(ended.status.code(), Some(64), "{name}: {ended:?}");
         let said = String::from_utf8_lossy(&ended.stderr);
-        assert!(said.contains("TWINFOLD__PROCESS__COLOUR"), "{said}");
+        assert_eq!(said.lines().count(), 1 + settings.len(), "{said}");
+        for (key, _) in settings {
+            assert!(said.contains(key), "{key} is not in:\n{said}");
+        }
     }
 }

@@ -1,13 +1,19 @@
 //! What handlers take out of a request; what is wrong with it is said as every other failure is.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use twinfold_client::Error;
 
 use crate::Failure;
+
+/// How long a body may bring nothing: what came of it is held meanwhile, and its sender may have vanished.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How long a body in JSON may be, when a layer says so with `Extension`.
 #[derive(Debug, Clone, Copy)]
@@ -78,8 +84,19 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
     })
 }
 
-/// The bytes of a body, as they came. `take` hears of each part before it is kept, and may refuse it.
+/// The bytes of a body, as they came. `take` hears of each part before it is kept, and may refuse it. A body
+/// that falls silent is given up.
 pub async fn collect(
+    body: Body,
+    what: &'static str,
+    bytes_max: u64,
+    take: impl FnMut(&Bytes) -> Result<(), Failure>,
+) -> Result<Vec<Bytes>, Failure> {
+    collect_within(SILENCE_MAX, body, what, bytes_max, take).await
+}
+
+async fn collect_within(
+    silence_max: Duration,
     body: Body,
     what: &'static str,
     bytes_max: u64,
@@ -90,7 +107,11 @@ pub async fn collect(
     let mut chunks = Vec::new();
     let mut bytes = 0;
     let mut stream = body.into_data_stream();
-    while let Some(chunk) = stream.next().await {
+    loop {
+        let next = tokio::time::timeout(silence_max, stream.next()).await;
+        let Some(chunk) = next.map_err(|_| silent(what, bytes, silence_max))? else {
+            return Ok(chunks);
+        };
         let chunk = chunk.map_err(|error| {
             Failure::Unreadable(format!("{what} ended after {bytes} bytes: {error}"))
         })?;
@@ -99,7 +120,15 @@ pub async fn collect(
         take(&chunk)?;
         chunks.push(chunk);
     }
-    Ok(chunks)
+}
+
+fn silent(what: &'static str, bytes: u64, silence_max: Duration) -> Failure {
+    let silence_s = silence_max.as_secs_f64();
+    Failure::Refused {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "silent",
+        message: format!("{what} brought nothing for {silence_s} s after {bytes} bytes"),
+    }
 }
 
 fn check_size(what: &'static str, bytes: u64, bytes_max: u64) -> Result<(), Error> {
@@ -157,5 +186,24 @@ mod tests {
             panic!("{failure:?}");
         };
         assert!(message.contains("ended after 3 bytes"), "{message}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_falls_silent_is_given_up() {
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"abc"))]);
+        let body = Body::from_stream(begun.chain(stream::pending()));
+        let failure = collect_within(Duration::from_millis(5), body, "a body", 5, |_| Ok(()))
+            .await
+            .expect_err("it never ends");
+        let Failure::Refused {
+            status,
+            code,
+            message,
+        } = failure
+        else {
+            panic!("{failure:?}");
+        };
+        assert_eq!((status, code), (StatusCode::REQUEST_TIMEOUT, "silent"));
+        assert_eq!(message, "a body brought nothing for 0.005 s after 3 bytes");
     }
 }

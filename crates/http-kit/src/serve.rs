@@ -1,14 +1,22 @@
 use std::convert::Infallible;
 use std::io;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
 use futures::future::BoxFuture;
-use tokio::net::TcpListener;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+/// After how much silence a caller is asked whether it is still there, and how often before it is given up: so
+/// a connection whose other end has vanished does not stay for ever.
+const PROBES: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(30))
+    .with_interval(Duration::from_secs(10));
 
 /// The end of the server, for handlers that wait for news: they are not to keep it.
 #[derive(Debug, Clone, Default)]
@@ -36,10 +44,9 @@ pub fn serve(
     router: Router,
     shutdown: CancellationToken,
 ) -> BoxFuture<'static, io::Result<()>> {
-    // The last part of an answer must not wait for word that those before it have come.
     let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "answers to a caller may be late");
+        if let Err(error) = set_up(stream) {
+            warn!(%error, "a connection keeps the settings of the system");
         }
     });
     let router = router.layer(Extension(Stopping(shutdown.clone())));
@@ -47,4 +54,10 @@ pub fn serve(
     let graceful = served.with_graceful_shutdown(shutdown.cancelled_owned());
     // Boxed: compiled here, and not by all who serve.
     Box::pin(graceful.into_future())
+}
+
+fn set_up(stream: &TcpStream) -> io::Result<()> {
+    // The last part of an answer must not wait for word that those before it have come.
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_keepalive(&PROBES)
 }

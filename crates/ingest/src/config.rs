@@ -1,4 +1,4 @@
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,12 +10,12 @@ use crate::{Budget, Limits};
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    pub budget_bytes_max: usize,
-    pub batch_rows_max: usize,
-    pub batch_bytes_max: usize,
+    pub budget_bytes_max: NonZeroUsize,
+    pub batch_rows_max: NonZeroUsize,
+    pub batch_bytes_max: NonZeroUsize,
     pub batch_age_ms_max: u64,
     pub batch_idle_ms_max: u64,
-    pub commit_interval_ms: u64,
+    pub commit_interval_ms: NonZeroU64,
     pub retry_backoff_ms_max: NonZeroU64,
 }
 
@@ -44,20 +44,19 @@ impl MaintenanceConfig {
 impl Config {
     /// What all groups of the materializer share.
     pub fn budget(&self) -> Budget {
-        Budget::new(self.budget_bytes_max)
+        Budget::new(self.budget_bytes_max.get())
     }
 
     /// `future_skew_ms_max` is one setting of the whole platform: materializers must judge alike.
     pub fn limits(&self, future_skew_ms_max: u64) -> Limits {
+        let share = Budget::share(self.budget_bytes_max.get());
         Limits {
-            batch_rows_max: self.batch_rows_max,
-            batch_bytes_max: self
-                .batch_bytes_max
-                .min(Budget::share(self.budget_bytes_max)),
+            batch_rows_max: self.batch_rows_max.get(),
+            batch_bytes_max: self.batch_bytes_max.get().min(share),
             batch_age_ms_max: self.batch_age_ms_max,
             batch_idle_ms_max: self.batch_idle_ms_max,
             future_skew_max: Duration::from_millis(future_skew_ms_max),
-            commit_interval_ms: self.commit_interval_ms,
+            commit_interval_ms: self.commit_interval_ms.get(),
             retry_backoff_ms_max: self.retry_backoff_ms_max.get(),
         }
     }

@@ -59,7 +59,7 @@ impl Readiness {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 
-    fn get(&self) -> Option<String> {
+    pub(crate) fn get(&self) -> Option<String> {
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
         reason.clone()
     }

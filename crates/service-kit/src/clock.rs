@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time. Who needs "now" takes a clock instead of asking the system.
 pub trait Clock: Debug + Send + Sync {
@@ -53,6 +53,26 @@ impl Clock for ManualClock {
     }
 }
 
+/// Time that several steps share: each has what those before it have left.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    begun: Instant,
+    wait_max: Duration,
+}
+
+impl Deadline {
+    pub fn after(wait_max: Duration) -> Self {
+        Self {
+            begun: Instant::now(),
+            wait_max,
+        }
+    }
+
+    pub fn left(&self) -> Duration {
+        self.wait_max.saturating_sub(self.begun.elapsed())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +96,11 @@ mod tests {
         assert_eq!(clock.now_us(), 2_005);
         clock.set(1);
         assert_eq!(clock.now_us(), 1);
+    }
+
+    #[test]
+    fn a_deadline_is_never_overdrawn() {
+        assert_eq!(Deadline::after(Duration::ZERO).left(), Duration::ZERO);
+        assert!(Deadline::after(Duration::MAX).left() > Duration::ZERO);
     }
 }

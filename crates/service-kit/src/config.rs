@@ -1,14 +1,21 @@
 //! Configuration from three layers: complete defaults, a file, the environment.
 //!
-//! The defaults are compiled in and are the reference: a key that is not in them does not exist.
+//! The defaults are compiled in and are the reference: a key that is not in them does not exist. They are
+//! valid, so each setting is judged alone in the place of its default, and one start shows every fault.
+
+mod setting;
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
+
+use self::setting::{Setting, from_file, from_variables};
+use crate::with_causes;
 
 /// Where variables come from: the environment of the process, or a map in a test.
 pub trait Strings {
@@ -60,135 +67,82 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
+/// What is wrong with a setting that its type cannot say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// As `section.key`.
+    pub key: &'static str,
+    /// What was found, unless it may be secret, and what was wanted.
+    pub reason: String,
+}
+
+/// The fault of a setting, when its check fails.
+pub fn fault<T, E: Error>(key: &'static str, checked: Result<T, E>) -> Option<Fault> {
+    let error = checked.err()?;
+    Some(Fault {
+        key,
+        reason: with_causes(&error),
+    })
+}
+
 /// Reads a configuration. A later layer wins: `default_toml`, then `file`, then variables named
 /// `PREFIX__SECTION__KEY`.
 ///
-/// `default_toml` names every key; a key elsewhere that it does not name is a fault, and so is a
-/// value of another type. All faults come together.
+/// `default_toml` names every key; a key elsewhere that it does not name is a fault, and so is a value of
+/// another type, one that the type does not take, and what `check` finds in those that are left. All faults
+/// come together, each with where its setting stands.
 pub fn load<T: DeserializeOwned>(
     default_toml: &str,
     file: Option<&Path>,
     env: &dyn Strings,
     prefix: &str,
+    check: impl FnOnce(&T) -> Vec<Fault>,
 ) -> Result<T, ConfigErrors> {
     let mut faults = Vec::new();
-    let mut config = match default_toml.parse::<Table>() {
-        Ok(table) => table,
-        Err(error) => {
-            let fault = format!("default.toml: {}", one_line(&error));
-            return Err(ConfigErrors {
-                faults: vec![fault],
-            });
-        }
-    };
+    let defaults = default_toml.parse::<Table>();
+    let defaults = defaults.map_err(|error| ConfigErrors {
+        faults: vec![format!("default.toml: {}", one_line(&error))],
+    })?;
+    let mut settings = Vec::new();
     if let Some(path) = file {
-        let origin = path.display().to_string();
-        match read(path) {
-            Ok(table) => overlay(&mut config, table, &origin, "", &mut faults),
-            Err(reason) => faults.push(format!("{origin}: {reason}")),
+        settings.extend(from_file(path, &defaults, &mut faults));
+    }
+    settings.extend(from_variables(env, prefix, &defaults, &mut faults));
+    settings.retain(|setting| {
+        let fault = setting.judge::<T>(&defaults);
+        let is_good = fault.is_none();
+        faults.extend(fault);
+        is_good
+    });
+    let mut config = defaults;
+    for setting in &settings {
+        setting.put_into(&mut config);
+    }
+    match T::deserialize(Value::Table(config)) {
+        Ok(config) => {
+            let found = check(&config);
+            faults.extend(found.iter().map(|fault| located(fault, &settings)));
+            if faults.is_empty() {
+                return Ok(config);
+            }
         }
+        Err(error) => faults.push(one_line(&error)),
     }
-    overlay_variables(&mut config, env, prefix, &mut faults);
-    if !faults.is_empty() {
-        return Err(ConfigErrors { faults });
-    }
-    T::deserialize(Value::Table(config)).map_err(|error| ConfigErrors {
-        faults: vec![one_line(&error)],
-    })
+    Err(ConfigErrors { faults })
 }
 
-fn read(path: &Path) -> Result<Table, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    text.parse().map_err(|error| one_line(&error))
+/// A fault with where its setting stands.
+fn located(fault: &Fault, settings: &[Setting]) -> String {
+    let Fault { key, reason } = fault;
+    let mut newest_first = settings.iter().rev();
+    match newest_first.find(|setting| setting.key() == *key) {
+        Some(setting) => format!("{}: {reason}", setting.origin),
+        None => format!("default.toml: `{key}`: {reason}"),
+    }
 }
 
 fn one_line(error: &toml::de::Error) -> String {
     error.to_string().trim().replace('\n', " | ")
-}
-
-fn overlay(base: &mut Table, layer: Table, origin: &str, path: &str, faults: &mut Vec<String>) {
-    for (key, value) in layer {
-        let name = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
-        match (base.get_mut(&key), value) {
-            (None, _) => faults.push(format!("{origin}: `{name}` is not a known key")),
-            (Some(Value::Table(base)), Value::Table(layer)) => {
-                overlay(base, layer, origin, &name, faults);
-            }
-            (Some(default), value) => match as_type_of(default, value) {
-                Ok(value) => *default = value,
-                Err(found) => faults.push(format!(
-                    "{origin}: `{name}`: found {found}, wanted {}",
-                    default.type_str()
-                )),
-            },
-        }
-    }
-}
-
-/// `value` when it has the type of `default`; a whole number may stand where a float is wanted.
-fn as_type_of(default: &Value, value: Value) -> Result<Value, String> {
-    match (default, value) {
-        (Value::Float(_), Value::Integer(number)) => Ok(Value::Float(number as f64)),
-        (default, value) if default.same_type(&value) => Ok(value),
-        (_, value) => Err(format!("{} `{value}`", value.type_str())),
-    }
-}
-
-fn overlay_variables(
-    config: &mut Table,
-    env: &dyn Strings,
-    prefix: &str,
-    faults: &mut Vec<String>,
-) {
-    let prefix = format!("{prefix}__");
-    for (name, value) in env.starting_with(&prefix) {
-        let path = name[prefix.len()..].to_lowercase();
-        let Some(default) = find(config, &path) else {
-            faults.push(format!("{name}: there is no key for this variable"));
-            continue;
-        };
-        let parsed = match value.to_str() {
-            None => Err("bytes that are not UTF-8".to_owned()),
-            Some(text) => parse_as(default, text),
-        };
-        match parsed {
-            Ok(value) => *default = value,
-            Err(found) => {
-                faults.push(format!(
-                    "{name}: found {found}, wanted {}",
-                    default.type_str()
-                ));
-            }
-        }
-    }
-}
-
-/// The value at `section__key`.
-fn find<'a>(config: &'a mut Table, path: &str) -> Option<&'a mut Value> {
-    match path.split_once("__") {
-        None => config.get_mut(path).filter(|value| !value.is_table()),
-        Some((section, rest)) => match config.get_mut(section) {
-            Some(Value::Table(section)) => find(section, rest),
-            _ => None,
-        },
-    }
-}
-
-/// A variable is text: strings are taken as they stand, all else is written as in TOML.
-fn parse_as(default: &Value, text: &str) -> Result<Value, String> {
-    if default.is_str() {
-        return Ok(Value::String(text.to_owned()));
-    }
-    let found = || format!("`{text}`");
-    let mut table: Table = format!("value = {text}").parse().map_err(|_| found())?;
-    match (table.remove("value"), table.is_empty()) {
-        (Some(value), true) => as_type_of(default, value),
-        _ => Err(found()),
-    }
 }
 
 #[cfg(test)]
@@ -239,7 +193,16 @@ mod tests {
             file.write_all(text.as_bytes()).expect("written");
             file.into_temp_path()
         });
-        load(DEFAULTS, path.as_deref(), &variables(pairs), "TWINFOLD")
+        let variables = variables(pairs);
+        load(DEFAULTS, path.as_deref(), &variables, "TWINFOLD", check)
+    }
+
+    fn check(config: &Config) -> Vec<Fault> {
+        let checked = match config.server.name.as_str() {
+            "nobody" => Err(std::io::Error::other("found `nobody`, wanted somebody")),
+            _ => Ok(()),
+        };
+        Vec::from_iter(fault("server.name", checked))
     }
 
     #[test]
@@ -298,15 +261,59 @@ mod tests {
     }
 
     #[test]
-    fn a_value_out_of_range_is_a_fault() {
-        let error = load_from(None, &[("TWINFOLD__SERVER__PORT", "70000")]).expect_err("u16");
-        assert!(error.to_string().contains("70000"), "{error}");
+    fn faults_of_every_kind_come_together_with_where_they_stand() {
+        let file = "[server]\nname = \"nobody\"\nport = 70000\n[ingest]\ntags = [1]";
+        let env = [
+            ("TWINFOLD__SERVER__PORT", "-1"),
+            ("TWINFOLD__SERVER__COLOUR", "red"),
+            ("TWINFOLD__INGEST__STRICT", "perhaps"),
+        ];
+        let errors = load_from(Some(file), &env).expect_err("faults");
+        let text = errors.to_string();
+        for fault in [
+            "`server.name`: found `nobody`, wanted somebody",
+            "`server.port`: found `70000`, wanted u16",
+            "`ingest.tags`: found `[1]`, wanted a string",
+            "TWINFOLD__SERVER__PORT: found `-1`, wanted u16",
+            "TWINFOLD__SERVER__COLOUR: there is no key for this variable",
+            "TWINFOLD__INGEST__STRICT: found `perhaps`, wanted boolean",
+        ] {
+            assert!(text.contains(fault), "{fault} is not in:\n{text}");
+        }
+        assert_eq!(errors.faults.len(), 6, "{text}");
+    }
+
+    #[test]
+    fn a_fault_is_that_of_the_layer_that_won() {
+        let file = "[server]\nname = \"two\"";
+        let env = [("TWINFOLD__SERVER__NAME", "nobody")];
+        let errors = load_from(Some(file), &env).expect_err("nobody");
+        let expected = "TWINFOLD__SERVER__NAME: found `nobody`, wanted somebody";
+        assert_eq!(errors.faults, [expected]);
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        const DEFAULTS: &str = "[store]\nurl = \"\"";
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        write!(file, "[store]\nurl = [\"a://me:hush@b\"]").expect("written");
+        let none = variables(&[]);
+        let loaded = load::<Table>(DEFAULTS, Some(file.path()), &none, "TWINFOLD", |_| {
+            Vec::new()
+        });
+        let text = loaded.expect_err("an array").to_string();
+        assert!(
+            text.contains("`store.url`: found array, wanted string"),
+            "{text}"
+        );
+        assert!(!text.contains("hush"), "{text}");
     }
 
     #[test]
     fn a_file_that_cannot_be_read_is_named() {
         let path = Path::new("/nowhere/twinfold.toml");
-        let result = load::<Config>(DEFAULTS, Some(path), &variables(&[]), "TWINFOLD");
+        let none = variables(&[]);
+        let result = load::<Config>(DEFAULTS, Some(path), &none, "TWINFOLD", check);
         let error = result.expect_err("no such file").to_string();
         assert!(error.contains("/nowhere/twinfold.toml"), "{error}");
     }

@@ -16,7 +16,7 @@ pub mod telemetry;
 
 pub use background_runtime::BackgroundRuntime;
 pub use causes::with_causes;
-pub use clock::{Clock, ManualClock, SystemClock};
-pub use config::{ConfigErrors, Env, Strings};
-pub use store_url::{StoreUrl, UrlConfig};
+pub use clock::{Clock, Deadline, ManualClock, SystemClock};
+pub use config::{ConfigErrors, Env, Fault, Strings, fault};
+pub use store_url::{NotHttp, StoreUrl, UrlConfig};
 pub use task_group::{Task, TaskError, TaskGroup};

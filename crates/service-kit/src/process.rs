@@ -1,14 +1,14 @@
 //! A service from its command line to its exit code.
 //!
 //! The order is always the same: read the configuration and tell every fault of it at once, open the
-//! admin port, open the stores, be ready, work until told to stop, take nothing more in, finish what is
-//! under way, end.
+//! admin port, open the stores, be ready, work until told to stop, be ready no more, take nothing more in,
+//! finish what is under way, end.
 
 use std::error::Error;
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::admin::{self, Admin, Readiness};
-use crate::telemetry::{self, TelemetryError};
-use crate::{ConfigErrors, Env, TaskGroup, config};
+use crate::{
+    ConfigErrors, Deadline, Env, Fault, Strings, TaskError, TaskGroup, config, fault, telemetry,
+};
 
 /// What goes wrong in a service that nobody handles.
 pub type Failure = Box<dyn Error + Send + Sync>;
@@ -35,6 +36,8 @@ const TOLD_TWICE: i32 = 128 + 15;
 
 /// How long a health check waits for an answer.
 const HEALTHCHECK_MAX: Duration = Duration::from_secs(5);
+/// How long the admin port has to end after all else has.
+const ADMIN_END_MAX: Duration = Duration::from_secs(1);
 
 /// The sections that the configuration of every service has.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,7 +47,9 @@ pub struct ProcessConfig {
     pub admin_address: SocketAddr,
     /// Which lines go to standard error.
     pub log_filter: String,
-    /// How long work under way may take to end.
+    /// How long it goes on as before once it is not ready any more.
+    pub drain_ms: u64,
+    /// How long work under way may take to end after that, and stores to close.
     pub shutdown_ms_max: u64,
 }
 
@@ -58,17 +63,25 @@ pub trait Service: Sized + Send {
 
     fn process(config: &Self::Config) -> &ProcessConfig;
 
+    /// What the types of the configuration cannot say of it. Nothing is opened to find out.
+    fn faults(_config: &Self::Config) -> Vec<Fault> {
+        Vec::new()
+    }
+
     /// Opens ports and stores, then starts to work in tasks of the group.
     fn start(
         config: Self::Config,
         tasks: TaskGroup,
     ) -> impl Future<Output = Result<Self, Failure>> + Send;
 
-    /// Brings what the service stores to the newest format.
-    fn migrate(config: Self::Config) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// Brings what the service stores to the newest format. Most store nothing that has one of their own.
+    fn migrate(_config: Self::Config) -> impl Future<Output = Result<(), Failure>> + Send {
+        std::future::ready(Ok(()))
+    }
 
-    /// After the tasks have ended: closes what was opened.
-    fn close(self) -> impl Future<Output = Result<(), Failure>> + Send;
+    /// After the tasks have ended: closes what was opened, each thing in a task of this group, so that
+    /// whatever becomes of one, the others are closed too.
+    fn close(self, closing: &TaskGroup);
 }
 
 #[derive(Debug, Parser)]
@@ -99,7 +112,8 @@ pub fn main<S: Service>() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{}: {failure}", S::NAME);
-            match is_of_configuration(&failure) {
+            // To start again would not help.
+            match failure.is::<ConfigErrors>() {
                 true => ExitCode::from(BAD_CONFIGURATION),
                 false => ExitCode::FAILURE,
             }
@@ -107,10 +121,18 @@ pub fn main<S: Service>() -> ExitCode {
     }
 }
 
-/// To start again would not help.
-fn is_of_configuration(failure: &Failure) -> bool {
-    let filter = failure.downcast_ref::<TelemetryError>();
-    failure.is::<ConfigErrors>() || matches!(filter, Some(TelemetryError::InvalidFilter { .. }))
+/// The configuration of a service: its defaults, a file, the variables of `env`.
+pub fn configuration<S: Service>(
+    file: Option<&Path>,
+    env: &dyn Strings,
+) -> Result<S::Config, ConfigErrors> {
+    let check = |config: &S::Config| {
+        let mut faults = S::faults(config);
+        let filter = telemetry::check(&S::process(config).log_filter);
+        faults.extend(fault("process.log_filter", filter));
+        faults
+    };
+    config::load(S::DEFAULT_TOML, file, env, "TWINFOLD", check)
 }
 
 fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
@@ -119,12 +141,7 @@ fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
         print!("{}", S::DEFAULT_TOML);
         return Ok(());
     }
-    let config: S::Config = config::load(
-        S::DEFAULT_TOML,
-        arguments.config.as_deref(),
-        &Env,
-        "TWINFOLD",
-    )?;
+    let config = configuration::<S>(arguments.config.as_deref(), &Env)?;
     let process = S::process(&config).clone();
     if let Command::Healthcheck = command {
         return healthcheck(process.admin_address);
@@ -134,12 +151,15 @@ fn run<S: Service>(arguments: &Arguments) -> Result<(), Failure> {
         .enable_all()
         .thread_name(S::NAME)
         .build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         match command {
             Command::Migrate => S::migrate(config).await,
             _ => work::<S>(config, &process).await,
         }
-    })
+    });
+    // What still runs has been named, and had its time.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<(), Failure> {
@@ -157,16 +177,14 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     };
     readiness.set(None);
     info!(service = S::NAME, "ready");
-    let failed = tokio::select! {
-        () = stop.cancelled() => None,
-        failure = tasks.failed() => Some(failure),
-    };
-    readiness.set(Some("stopping".to_owned()));
+    let failed = until_end(&stop, &tasks, &readiness, process).await;
     info!(service = S::NAME, "stopping");
-    let deadline = Duration::from_millis(process.shutdown_ms_max);
-    let ended = tasks.shutdown(deadline).await;
-    let closed = service.close().await;
-    let admin_ended = admin_tasks.shutdown(deadline).await;
+    let deadline = Deadline::after(Duration::from_millis(process.shutdown_ms_max));
+    let ended = tasks.shutdown(deadline.left()).await;
+    let closing = TaskGroup::new(Handle::current());
+    service.close(&closing);
+    let closed = closing.shutdown(deadline.left()).await;
+    let admin_ended = admin_tasks.shutdown(ADMIN_END_MAX).await;
     if let Some(failure) = failed {
         error!(service = S::NAME, %failure, "a task failed");
         return Err(failure.into());
@@ -182,6 +200,27 @@ fn answer(admin: Admin, readiness: Readiness, metrics: PrometheusHandle) -> Task
         admin.serve(readiness, metrics, shutdown)
     });
     tasks
+}
+
+/// Returns when the service is to end, because it was told to or because a task of it failed.
+async fn until_end(
+    stop: &CancellationToken,
+    tasks: &TaskGroup,
+    readiness: &Readiness,
+    process: &ProcessConfig,
+) -> Option<TaskError> {
+    let told = async {
+        stop.cancelled().await;
+        // Ports stay open while those that send requests here learn that it is not ready any more.
+        readiness.set(Some("stopping".to_owned()));
+        tokio::time::sleep(Duration::from_millis(process.drain_ms)).await;
+    };
+    let failed = tokio::select! {
+        () = told => None,
+        failure = tasks.failed() => Some(failure),
+    };
+    readiness.set(Some("stopping".to_owned()));
+    failed
 }
 
 /// Cancelled when the process is asked to end; asked again, it ends at once. Call within a tokio runtime.
@@ -233,4 +272,50 @@ fn healthcheck(address: SocketAddr) -> Result<(), Failure> {
     }
     let reason = answer.lines().last().unwrap_or("no answer");
     Err(format!("not ready: {reason}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draining_for_ever() -> ProcessConfig {
+        ProcessConfig {
+            admin_address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            log_filter: "info".to_owned(),
+            drain_ms: u64::MAX,
+            shutdown_ms_max: 0,
+        }
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_after_it_is_not_ready_any_more() {
+        let (stop, tasks) = (CancellationToken::new(), TaskGroup::new(Handle::current()));
+        let readiness = Readiness::not_yet("starting");
+        readiness.set(None);
+        let seen = readiness.clone();
+        tasks.spawn("worker", |token| async move {
+            while seen.get().is_none() {
+                tokio::task::yield_now().await;
+            }
+            assert!(!token.is_cancelled());
+            Err(std::io::Error::other("no disk"))
+        });
+        stop.cancel();
+        let failed = until_end(&stop, &tasks, &readiness, &draining_for_ever()).await;
+        let failed = failed.expect("only that ends the wait").to_string();
+        assert_eq!(failed, "task `worker` failed: no disk");
+    }
+
+    #[tokio::test]
+    async fn a_service_whose_task_failed_is_not_ready() {
+        let (stop, tasks) = (CancellationToken::new(), TaskGroup::new(Handle::current()));
+        let readiness = Readiness::not_yet("starting");
+        readiness.set(None);
+        tasks.spawn("worker", |_| async {
+            Err(std::io::Error::other("no disk"))
+        });
+        let failed = until_end(&stop, &tasks, &readiness, &draining_for_ever()).await;
+        assert!(failed.is_some());
+        assert_eq!(readiness.get().as_deref(), Some("stopping"));
+    }
 }

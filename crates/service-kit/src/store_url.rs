@@ -16,6 +16,30 @@ pub struct UrlConfig {
     pub url: StoreUrl,
 }
 
+/// The rest is not shown: it may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("found a url of scheme `{scheme}`, wanted http://host:port")]
+pub struct NotHttp {
+    scheme: String,
+}
+
+impl StoreUrl {
+    /// Whether it is where an HTTP server may be.
+    pub fn check_http(&self) -> Result<(), NotHttp> {
+        match self.0.split_once("://") {
+            Some(("http" | "https", host)) if !host.is_empty() => Ok(()),
+            _ => Err(NotHttp {
+                scheme: self.scheme().to_owned(),
+            }),
+        }
+    }
+
+    /// Empty when there is none.
+    fn scheme(&self) -> &str {
+        self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+}
+
 impl Deref for StoreUrl {
     type Target = str;
 
@@ -26,8 +50,7 @@ impl Deref for StoreUrl {
 
 impl fmt::Debug for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.0.split_once("://").map_or("", |(scheme, _)| scheme);
-        write!(f, "{scheme}://…")
+        write!(f, "{}://…", self.scheme())
     }
 }
 
@@ -46,5 +69,16 @@ mod tests {
         let config: Config = toml::from_str(text).expect("readable");
         assert!(config.url.ends_with("=hush"));
         assert_eq!(format!("{config:?}"), "Config { url: kafka://… }");
+    }
+
+    #[test]
+    fn where_no_http_server_can_be_is_told_without_secrets() {
+        let checked = |url: &str| StoreUrl(url.to_owned()).check_http();
+        assert_eq!(checked("http://127.0.0.1:8101"), Ok(()));
+        for url in ["localhost:8101", "ftp://me:hush@host", "http://", ""] {
+            let error = checked(url).expect_err(url).to_string();
+            assert!(error.contains("wanted http://host:port"), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+        }
     }
 }

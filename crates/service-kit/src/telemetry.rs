@@ -12,17 +12,25 @@ pub enum TelemetryError {
     AlreadyInitialized,
 }
 
+/// Whether `filter` says which lines are wanted.
+pub fn check(filter: &str) -> Result<(), TelemetryError> {
+    parse(filter).map(drop)
+}
+
 /// Sends log lines that pass `filter` to standard error. Once per process.
 pub fn init(filter: &str) -> Result<(), TelemetryError> {
-    let env_filter = EnvFilter::try_new(filter).map_err(|error| TelemetryError::InvalidFilter {
-        found: filter.to_owned(),
-        reason: error.to_string(),
-    })?;
     tracing_subscriber::fmt()
-        .with_env_filter(env_filter)
+        .with_env_filter(parse(filter)?)
         .with_writer(std::io::stderr)
         .try_init()
         .map_err(|_| TelemetryError::AlreadyInitialized)
+}
+
+fn parse(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::try_new(filter).map_err(|error| TelemetryError::InvalidFilter {
+        found: filter.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 #[cfg(test)]
@@ -31,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_filter_that_means_nothing_is_named() {
-        let error = init("twinfold=loud")
+        let error = check("twinfold=loud")
             .expect_err("no such level")
             .to_string();
         assert!(

@@ -13,6 +13,7 @@ mod preconditions;
 mod sqlite;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -34,12 +35,35 @@ pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn MetadataStore>>> {
 }
 
 async fn open_backend(url: &str) -> Result<Arc<dyn MetadataStore>> {
-    match url.split_once("://") {
-        Some(("sqlite", path)) => Ok(Arc::new(SqliteMetadata::open(path.as_ref()).await?)),
-        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(PostgresMetadata::open(url).await?)),
-        other => Err(Error::UnsupportedUrl {
-            scheme: other.map_or("", |(scheme, _)| scheme).to_owned(),
-        }),
+    match Place::parse(url)? {
+        Place::File(path) => Ok(Arc::new(SqliteMetadata::open(path).await?)),
+        Place::Server(url) => Ok(Arc::new(PostgresMetadata::open(url).await?)),
+    }
+}
+
+/// Fails where [`open`] would without asking anybody: over a scheme or a setting.
+pub fn check(url: &str) -> Result<()> {
+    match Place::parse(url)? {
+        Place::File(_) => Ok(()),
+        Place::Server(url) => PostgresMetadata::check(url),
+    }
+}
+
+/// What a url names.
+enum Place<'a> {
+    File(&'a Path),
+    Server(&'a str),
+}
+
+impl<'a> Place<'a> {
+    fn parse(url: &'a str) -> Result<Self> {
+        match url.split_once("://") {
+            Some(("sqlite", path)) => Ok(Self::File(path.as_ref())),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Server(url)),
+            other => Err(Error::UnsupportedUrl {
+                scheme: other.map_or("", |(scheme, _)| scheme).to_owned(),
+            }),
+        }
     }
 }
 

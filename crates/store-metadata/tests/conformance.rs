@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use sqlx::{Connection, SqliteConnection};
 use tempfile::TempDir;
 use twinfold_store_metadata::conformance::Place;
-use twinfold_store_metadata::{Error, MetadataStore, SqliteMetadata, metadata_conformance, open};
+use twinfold_store_metadata::{
+    Error, MetadataStore, SqliteMetadata, check, metadata_conformance, open,
+};
 
 struct Folder(TempDir);
 
@@ -110,4 +112,18 @@ async fn urls_of_other_backends_and_folders_that_do_not_exist_are_refused() {
         error.starts_with("/nowhere/at/all/metadata.db cannot be opened: "),
         "{error}"
     );
+}
+
+#[test]
+fn a_url_is_checked_without_asking_anybody() {
+    for url in ["sqlite:///metadata.db", "postgres://me@nowhere:1/db"] {
+        check(url).expect(url);
+    }
+    for url in [
+        "mysql://me:secret@host/db",
+        "postgres://me:secret@host:many/db",
+    ] {
+        let error = check(url).expect_err(url).to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 
-use crate::delta::{Bucket, S3Options};
-use crate::{Error, Result};
+use crate::delta::Bucket;
+use crate::{Place, Result};
 
 /// Where files are kept.
 #[derive(Debug, Clone)]
@@ -15,20 +15,14 @@ pub enum Files {
 }
 
 impl Files {
-    /// `file:///folder`, or `s3://bucket/prefix` (see [`S3Options`]). Nothing is asked of it yet.
+    /// `file:///folder`, or `s3://bucket/prefix` (see [`S3Options`](crate::S3Options)). Nothing is asked of it yet.
     pub fn open(url: &str) -> Result<Self> {
-        match url.split_once("://") {
-            Some(("file", path)) => Ok(Self::Folder(path.into())),
-            Some(("s3", _)) => {
-                let options = S3Options::parse(url)?;
-                Ok(Self::Bucket(BucketFiles(Bucket {
-                    store: options.connect()?,
-                    prefix: options.key(),
-                })))
-            }
-            _ => Err(Error::UnsupportedUrl {
-                found: url.to_owned(),
-            }),
+        match Place::parse(url)? {
+            Place::Folder(path) => Ok(Self::Folder(path.to_owned())),
+            Place::Bucket(options) => Ok(Self::Bucket(BucketFiles(Bucket {
+                store: options.connect()?,
+                prefix: options.key(),
+            }))),
         }
     }
 }

@@ -10,6 +10,7 @@ mod error;
 mod files;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -31,12 +32,33 @@ pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn OfflineStore>>> {
 }
 
 async fn open_backend(url: &str) -> Result<Arc<dyn OfflineStore>> {
-    match url.split_once("://") {
-        Some(("file", path)) => Ok(Arc::new(DeltaStore::open(path.as_ref()).await?)),
-        Some(("s3", _)) => Ok(Arc::new(DeltaStore::in_bucket(&S3Options::parse(url)?)?)),
-        _ => Err(Error::UnsupportedUrl {
-            found: url.to_owned(),
-        }),
+    match Place::parse(url)? {
+        Place::Folder(path) => Ok(Arc::new(DeltaStore::open(path).await?)),
+        Place::Bucket(options) => Ok(Arc::new(DeltaStore::in_bucket(&options)?)),
+    }
+}
+
+/// Fails where [`open`] and [`Files::open`] would without asking anybody: over a scheme or a setting.
+pub fn check(url: &str) -> Result<()> {
+    Place::parse(url).map(drop)
+}
+
+/// What a url names.
+pub(crate) enum Place<'a> {
+    Folder(&'a Path),
+    Bucket(S3Options),
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn parse(url: &'a str) -> Result<Self> {
+        match url.split_once("://") {
+            Some(("file", path)) => Ok(Self::Folder(path.as_ref())),
+            Some(("s3", _)) => Ok(Self::Bucket(S3Options::parse(url)?)),
+            // What stands behind the question mark may be secret.
+            _ => Err(Error::UnsupportedUrl {
+                found: url.split('?').next().unwrap_or_default().to_owned(),
+            }),
+        }
     }
 }
 
@@ -109,4 +131,29 @@ pub trait OfflineStore: Debug + Send + Sync {
     /// `retention_hours`. Where other processes write too, one that no commit has named yet stays for an
     /// hour at least. Returns how many.
     async fn vacuum(&self, table: &str, retention_hours: u64, pinned: &[u64]) -> Result<u64>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_checked_without_asking_anybody() {
+        for url in [
+            "file:///histories",
+            "s3://bucket",
+            "s3://bucket/prefix?region=here",
+        ] {
+            check(url).expect(url);
+        }
+        for (url, wanted) in [
+            ("gs://bucket?secret=hush", "`gs://bucket` is not supported"),
+            ("s3://", "`s3://` is not supported"),
+            ("s3://bucket?colour=red", "found `colour`"),
+            ("s3://bucket?access_key_id=me", "both or none"),
+        ] {
+            let error = check(url).expect_err(url).to_string();
+            assert!(error.contains(wanted), "{url}: {error}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod error;
 mod scylla;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -32,15 +33,32 @@ pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn OnlineStore>>> {
 }
 
 async fn open_backend(url: &str) -> Result<Arc<dyn OnlineStore>> {
-    match url.split_once("://") {
-        Some(("file", path)) => Ok(Arc::new(EmbeddedOnline::open(path.as_ref()).await?)),
-        Some(("scylla", rest)) => {
-            let options = ScyllaOptions::parse(rest)?;
-            Ok(Arc::new(ScyllaOnline::connect(options).await?))
+    match Place::parse(url)? {
+        Place::Folder(path) => Ok(Arc::new(EmbeddedOnline::open(path).await?)),
+        Place::Cluster(options) => Ok(Arc::new(ScyllaOnline::connect(*options).await?)),
+    }
+}
+
+/// Fails where [`open`] would without asking anybody: over a scheme or a setting.
+pub fn check(url: &str) -> Result<()> {
+    Place::parse(url).map(drop)
+}
+
+/// What a url names.
+enum Place<'a> {
+    Folder(&'a Path),
+    Cluster(Box<ScyllaOptions>),
+}
+
+impl<'a> Place<'a> {
+    fn parse(url: &'a str) -> Result<Self> {
+        match url.split_once("://") {
+            Some(("file", path)) => Ok(Self::Folder(path.as_ref())),
+            Some(("scylla", rest)) => Ok(Self::Cluster(Box::new(ScyllaOptions::parse(rest)?))),
+            _ => Err(Error::UnsupportedUrl {
+                found: without_credentials(url),
+            }),
         }
-        _ => Err(Error::UnsupportedUrl {
-            found: without_credentials(url),
-        }),
     }
 }
 
@@ -145,16 +163,22 @@ pub trait OnlineStore: Debug + Send + Sync {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_url_of_no_backend_is_refused_without_telling_secrets() {
-        let refused = open("redis://user:hush@a:1/ks")
-            .await
-            .expect_err("no such backend");
+    #[test]
+    fn a_url_of_no_backend_is_refused_without_telling_secrets() {
+        let refused = check("redis://user:hush@a:1/ks").expect_err("no such backend");
         let message = refused.to_string();
         assert!(message.contains("`redis://…@a:1/ks`"), "{message}");
         assert!(message.contains("file:///"), "{message}");
         assert!(message.contains("scylla://"), "{message}");
-        let refused = open("/folder").await.expect_err("no scheme");
+        let refused = check("/folder").expect_err("no scheme");
         assert!(refused.to_string().contains("`/folder`"), "{refused}");
+    }
+
+    #[test]
+    fn a_url_is_checked_without_asking_anybody() {
+        check("file:///online").expect("a folder");
+        check("scylla://nowhere:1/ks?replication=1").expect("a cluster");
+        let refused = check("scylla://nowhere:1/ks?replication=none").expect_err("no number");
+        assert!(refused.to_string().contains("`replication`"), "{refused}");
     }
 }

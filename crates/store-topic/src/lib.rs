@@ -12,6 +12,7 @@ mod kafka;
 mod names;
 
 use std::fmt::Debug;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,16 +35,33 @@ pub fn open(url: &str) -> BoxFuture<'_, Result<Arc<dyn TopicStore>>> {
 }
 
 async fn open_backend(url: &str) -> Result<Arc<dyn TopicStore>> {
-    match url.split_once("://") {
-        Some(("file", path)) => Ok(Arc::new(EmbeddedTopics::open(path.as_ref()).await?)),
-        Some(("kafka", rest)) => {
-            let options = KafkaOptions::parse(rest)?;
-            Ok(Arc::new(KafkaTopics::connect(options).await?))
+    match Place::parse(url)? {
+        Place::Folder(path) => Ok(Arc::new(EmbeddedTopics::open(path).await?)),
+        Place::Cluster(options) => Ok(Arc::new(KafkaTopics::connect(options).await?)),
+    }
+}
+
+/// Fails where [`open`] would without asking anybody: over a scheme or a setting.
+pub fn check(url: &str) -> Result<()> {
+    Place::parse(url).map(drop)
+}
+
+/// What a url names.
+enum Place<'a> {
+    Folder(&'a Path),
+    Cluster(KafkaOptions),
+}
+
+impl<'a> Place<'a> {
+    fn parse(url: &'a str) -> Result<Self> {
+        match url.split_once("://") {
+            Some(("file", path)) => Ok(Self::Folder(path.as_ref())),
+            Some(("kafka", rest)) => Ok(Self::Cluster(KafkaOptions::parse(rest)?)),
+            // What stands behind the question mark may be secret.
+            _ => Err(Error::UnsupportedUrl {
+                found: url.split('?').next().unwrap_or_default().to_owned(),
+            }),
         }
-        // What stands behind the question mark may be secret.
-        _ => Err(Error::UnsupportedUrl {
-            found: url.split('?').next().unwrap_or_default().to_owned(),
-        }),
     }
 }
 
@@ -208,4 +226,28 @@ pub trait Subscription: Send {
     /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed. Says whether
     /// progress is stored: while partitions change hands it may not be taken, and is to be told again.
     async fn commit(&mut self, positions: &Positions) -> Result<bool>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_checked_without_asking_anybody() {
+        for url in ["file:///log", "kafka://nowhere:1?replication=3"] {
+            check(url).expect(url);
+        }
+        for (url, wanted) in [
+            (
+                "redis://a:1?password=hush",
+                "`redis://a:1` is not supported",
+            ),
+            ("/log", "wanted file:///folder"),
+            ("kafka://nowhere", "host:port"),
+            ("kafka://nowhere:1?speed=high", "`speed`"),
+        ] {
+            let error = check(url).expect_err(url).to_string();
+            assert!(error.contains(wanted), "{url}: {error}");
+        }
+    }
 }

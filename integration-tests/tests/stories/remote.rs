@@ -1,6 +1,7 @@
 //! The stories on a platform behind a port, and what only the way over the network can spoil.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -307,7 +308,10 @@ async fn closing_ends_one_connection_and_a_platform_that_is_gone_is_told_from_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_for_one_request_is_refused_whole() {
-    let deployment = deployment_with(|config| config.http.rows_bytes_max = 20_000).await;
+    let deployment = deployment_with(|config| {
+        config.http.rows_bytes_max = NonZeroU64::new(20_000).expect("not zero");
+    })
+    .await;
     let platform = deployment.platform();
     let group = bench_group();
     create(platform, &group).await;
@@ -327,7 +331,7 @@ async fn what_is_too_large_for_one_request_is_refused_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_vectors_and_long_waits_take_several_requests_and_nobody_sees_it() {
     let deployment = deployment_with(|config| {
-        config.http.entries_max = 3;
+        config.http.entries_max = NonZeroUsize::new(3).expect("not zero");
         config.http.wait_ms_max = 20;
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use twinfold_client::remote::follow_registry;
 use twinfold_client::{OFFLINEFS, ONLINEFS, RESERVED_FOR};
 use twinfold_model::ProjectName;
 use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, StoreUrl, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
@@ -58,13 +59,14 @@ struct PlatformConfig {
 #[serde(deny_unknown_fields)]
 struct TopicConfig {
     url: StoreUrl,
-    partitions: u32,
+    partitions: NonZeroU32,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TrainingConfig {
-    memory_bytes_max: usize,
+    memory_bytes_max: NonZeroUsize,
+    queries_max: NonZeroUsize,
 }
 
 /// Answers for one project: definitions, rows in and out, vectors, training datasets.
@@ -81,6 +83,28 @@ impl Service for ApiService {
 
     fn process(config: &ApiConfig) -> &ProcessConfig {
         &config.process
+    }
+
+    fn faults(config: &ApiConfig) -> Vec<Fault> {
+        let project = config.platform.project.as_str();
+        let checked = [
+            fault("platform.project", ProjectName::new(project)),
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+            fault(
+                "datasets.url",
+                twinfold_store_offline::check(&config.datasets.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
     }
 
     async fn start(config: ApiConfig, tasks: TaskGroup) -> Result<Self, Failure> {
@@ -111,16 +135,14 @@ impl Service for ApiService {
         Ok(service)
     }
 
-    /// Nothing is stored that has a format of its own.
-    async fn migrate(_config: ApiConfig) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        // Whatever fails, the rest is closed; the first failure is told.
-        let (topics, online) = (self.topics.close().await, self.online.close().await);
-        topics?;
-        Ok(online?)
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn(
+            "closing the topic",
+            |_| async move { self.topics.close().await },
+        );
+        closing.spawn("closing the online store", |_| async move {
+            self.online.close().await
+        });
     }
 }
 
@@ -136,9 +158,10 @@ async fn parts(
     Ok(Parts {
         url: format!("http://{address}"),
         project: ProjectName::new(config.platform.project.as_str())?,
-        partitions_default: config.topic.partitions,
+        partitions_default: config.topic.partitions.get(),
         reconcile_timeout: Duration::from_millis(config.platform.reconcile_timeout_ms_max),
-        memory_bytes_max: config.training.memory_bytes_max,
+        memory_bytes_max: config.training.memory_bytes_max.get(),
+        queries_max: config.training.queries_max.get(),
         clock: Arc::new(SystemClock),
         online: twinfold_store_online::open(&config.online.url).await?,
         offline: twinfold_store_offline::open(&config.offline.url).await?,
@@ -154,11 +177,49 @@ async fn parts(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use twinfold_service_kit::process::configuration;
+
     use super::*;
 
     #[test]
     fn the_defaults_are_complete() {
         let config: ApiConfig = toml::from_str(ApiService::DEFAULT_TOML).expect("default.toml");
         assert_eq!(config.limits, HttpLimits::default());
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let settings = [
+            ("PROCESS__COLOUR", "red"),
+            ("PROCESS__LOG_FILTER", "twinfold=loud"),
+            ("PROCESS__DRAIN_MS", "soon"),
+            ("HTTP__ADDRESS", "here"),
+            ("TOPIC__PARTITIONS", "0"),
+            ("PLATFORM__PROJECT", "Ours"),
+            ("REGISTRY__URL", "localhost:8101"),
+            ("ONLINE__URL", "scylla://me:hush@a:1/ks?replication=none"),
+            ("DATASETS__URL", "gs://bucket"),
+        ];
+        let variables = settings.map(|(key, value)| (format!("TWINFOLD__{key}"), value.to_owned()));
+        let variables = BTreeMap::from(variables);
+        let faults = configuration::<ApiService>(None, &variables).expect_err("faults");
+        let told = faults.to_string();
+        assert_eq!(told.lines().count(), 1 + settings.len(), "{told}");
+        for fault in [
+            "__COLOUR: there is no key",
+            "__LOG_FILTER: log filter `twinfold=loud` is not valid",
+            "__DRAIN_MS: found `soon`, wanted integer",
+            "__ADDRESS: found `\"here\"`: invalid socket address syntax",
+            "__PARTITIONS: found `0`, wanted a nonzero u32",
+            "__PROJECT: project name `Ours` is not valid",
+            "REGISTRY__URL: found a url of scheme ``, wanted http://host:port",
+            "ONLINE__URL: online store setting `replication`: found `none`, wanted a number",
+            "DATASETS__URL: offline store url `gs://bucket` is not supported",
+        ] {
+            assert!(told.contains(fault), "{fault} is not in:\n{told}");
+        }
+        assert!(!told.contains("hush"), "{told}");
     }
 }

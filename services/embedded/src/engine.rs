@@ -13,7 +13,7 @@ use twinfold_ingest::{SinkFactory, Statuses, Supervisor};
 use twinfold_offlinefs::{HistoryMaintenance, OfflineSinks, Upkeep};
 use twinfold_onlinefs::{Expiry, OnlineSinks};
 use twinfold_registry::{Registry, Stores};
-use twinfold_service_kit::{BackgroundRuntime, Clock, TaskError, TaskGroup};
+use twinfold_service_kit::{BackgroundRuntime, Clock, Deadline, TaskError, TaskGroup};
 
 use crate::Config;
 use crate::failure::{metadata_failed, online_failed};
@@ -83,7 +83,7 @@ impl EmbeddedEngine {
         let offline = Arc::new(OfflineSinks::new(
             Arc::clone(&self.stores.offline),
             Arc::clone(&self.definitions),
-            self.config.offlinefs.batch_bytes_max,
+            self.config.offlinefs.batch_bytes_max.get(),
         ));
         self.materialize(
             twinfold_offlinefs::CONSUMER,
@@ -163,18 +163,18 @@ impl Engine for EmbeddedEngine {
         if *released {
             return Ok(());
         }
-        let deadline = Duration::from_millis(self.config.platform.shutdown_ms_max);
+        let deadline = Deadline::after(Duration::from_millis(self.config.platform.shutdown_ms_max));
         let task_failed = |failure: TaskError| Error::Internal(failure.to_string());
         let (onlinefs, offlinefs) = tokio::join!(
-            self.onlinefs.shutdown(deadline),
-            self.offlinefs.shutdown(deadline)
+            self.onlinefs.shutdown(deadline.left()),
+            self.offlinefs.shutdown(deadline.left())
         );
         // Whatever fails, the rest is released; the first failure is told.
         let outcomes = [
             onlinefs.map_err(task_failed),
             offlinefs.map_err(task_failed),
             self.background
-                .shutdown(deadline)
+                .shutdown(deadline.left())
                 .await
                 .map_err(task_failed),
             self.stores.topics.close().await.map_err(topic_failed),

@@ -12,6 +12,7 @@ mod platform;
 mod progress;
 mod retention;
 mod server;
+mod up;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -24,6 +25,7 @@ use twinfold_service_kit::{Clock, SystemClock};
 
 pub use config::{Config, DEFAULT_TOML, StoresConfig};
 pub use server::Server;
+pub use up::up;
 
 /// How to open a platform; the default is what a deployment on a laptop wants.
 #[derive(Debug, Clone)]
@@ -35,8 +37,13 @@ pub struct Options {
 impl Options {
     /// `default.toml`, overridden by `TWINFOLD__SECTION__KEY` in the environment.
     pub fn from_env() -> Result<Self> {
+        Self::read(None)
+    }
+
+    /// The same with a file, which overrides the defaults and not the environment.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
         Ok(Self {
-            config: config::load()?,
+            config: config::load(file)?,
             clock: Arc::new(SystemClock),
         })
     }

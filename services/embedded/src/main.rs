@@ -1,14 +1,11 @@
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Parser;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use twinfold_embedded::{Options, Server};
-use twinfold_service_kit::process::{BAD_CONFIGURATION, Failure, stop_signal};
+use twinfold_embedded::{Options, up};
+use twinfold_service_kit::process::{BAD_CONFIGURATION, Failure};
 
 /// A feature platform: every row twice, its newest value online and its whole history in Delta Lake.
 #[derive(Debug, Parser)]
@@ -22,12 +19,19 @@ enum Command {
         /// Where it answers; port 0 takes a free one. Whoever reaches it may do everything.
         #[arg(long, default_value = "127.0.0.1:8100")]
         address: SocketAddr,
+        /// A file in TOML with the settings that are not to have their defaults.
+        #[arg(long)]
+        config: Option<PathBuf>,
     },
 }
 
 fn main() -> ExitCode {
-    let Command::Up { folder, address } = Command::parse();
-    let options = match Options::from_env() {
+    let Command::Up {
+        folder,
+        address,
+        config,
+    } = Command::parse();
+    let options = match Options::read(config.as_deref()) {
         Ok(options) => options,
         Err(error) => {
             eprintln!("twinfold: {error}");
@@ -42,24 +46,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-async fn up(folder: &Path, address: SocketAddr, options: Options) -> Result<(), Failure> {
-    let stop = stop_signal()?;
-    twinfold_embedded::log_to_stderr(&options.config)?;
-    // Before the folder is opened: whether the port is free shows sooner, and is as often what is wrong.
-    let listener = TcpListener::bind(address).await;
-    let listener = listener.map_err(|error| format!("{address} cannot be opened: {error}"))?;
-    let limits = options.config.http;
-    let deadline = Duration::from_millis(options.config.platform.shutdown_ms_max);
-    let (platform, schemas) = twinfold_embedded::open_to_serve(folder, options).await?;
-    let server = Server::start(listener, Arc::clone(&platform), schemas, limits)?;
-    println!("listening on http://{}", server.address());
-    tokio::select! {
-        () = stop.cancelled() => {}
-        failure = server.failed() => eprintln!("twinfold: {failure}"),
-    }
-    let stopped = server.stop(deadline).await;
-    platform.close().await?;
-    Ok(stopped?)
 }

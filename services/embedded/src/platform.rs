@@ -31,8 +31,9 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
     let Config {
         platform, training, ..
     } = &config;
-    let (partitions_default, memory_bytes_max) =
-        (config.topic.partitions, training.memory_bytes_max);
+    let partitions_default = config.topic.partitions.get();
+    let memory_bytes_max = training.memory_bytes_max.get();
+    let queries_max = training.queries_max.get();
     let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
     // Over a database elsewhere a dataset may be in the making in another process.
     let leftovers = match config.stores.metadata.as_str() {
@@ -53,6 +54,7 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
         partitions_default,
         reconcile_timeout,
         memory_bytes_max,
+        queries_max,
         clock,
         topics: stores.topics,
         online: stores.online,

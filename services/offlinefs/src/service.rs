@@ -8,7 +8,7 @@ use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_topic::TopicStore;
 
 use crate::{CONSUMER, HistoryMaintenance, OfflineSinks, Upkeep, UpkeepConfig};
@@ -45,6 +45,18 @@ impl Service for OfflinefsService {
         &config.process
     }
 
+    fn faults(config: &OfflinefsConfig) -> Vec<Fault> {
+        let checked = [
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
+    }
+
     async fn start(config: OfflinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {
         let topics = twinfold_store_topic::open(&config.topic.url).await?;
         let offline = twinfold_store_offline::open(&config.offline.url).await?;
@@ -69,7 +81,7 @@ impl Service for OfflinefsService {
             sinks: Arc::new(OfflineSinks::new(
                 offline,
                 Arc::clone(&definitions),
-                config.batches.batch_bytes_max,
+                config.batches.batch_bytes_max.get(),
             )),
             definitions,
             limits: config.batches.limits(config.topic.future_skew_ms_max),
@@ -82,13 +94,10 @@ impl Service for OfflinefsService {
         Ok(Self { topics })
     }
 
-    /// Nothing is stored that has a format of its own.
-    async fn migrate(_config: OfflinefsConfig) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        self.topics.close().await?;
-        Ok(())
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn(
+            "closing the topic",
+            |_| async move { self.topics.close().await },
+        );
     }
 }

@@ -8,7 +8,7 @@ use twinfold_client::Definitions;
 use twinfold_client::remote::follow_registry;
 use twinfold_ingest::{MaintenanceConfig, Statuses, Supervisor, TopicConfig};
 use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
-use twinfold_service_kit::{SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, SystemClock, TaskGroup, UrlConfig, fault};
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
@@ -46,6 +46,18 @@ impl Service for OnlinefsService {
         &config.process
     }
 
+    fn faults(config: &OnlinefsConfig) -> Vec<Fault> {
+        let checked = [
+            fault("registry.url", config.registry.url.check_http()),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+        ];
+        checked.into_iter().flatten().collect()
+    }
+
     async fn start(config: OnlinefsConfig, tasks: TaskGroup) -> Result<Self, Failure> {
         let topics = twinfold_store_topic::open(&config.topic.url).await?;
         let online = twinfold_store_online::open(&config.online.url).await?;
@@ -74,15 +86,13 @@ impl Service for OnlinefsService {
         Ok(Self { topics, online })
     }
 
-    /// Nothing is stored that has a format of its own.
-    async fn migrate(_config: OnlinefsConfig) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn close(self) -> Result<(), Failure> {
-        // Whatever fails, the rest is closed; the first failure is told.
-        let (topics, online) = (self.topics.close().await, self.online.close().await);
-        topics?;
-        Ok(online?)
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn(
+            "closing the topic",
+            |_| async move { self.topics.close().await },
+        );
+        closing.spawn("closing the online store", |_| async move {
+            self.online.close().await
+        });
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
 use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
-use twinfold_service_kit::{StoreUrl, SystemClock, TaskGroup, UrlConfig};
+use twinfold_service_kit::{Fault, StoreUrl, SystemClock, TaskGroup, UrlConfig, fault};
 
 use crate::{Config, ForeignConfig, ForeignRegistry, Registry, Stores, http};
 
@@ -67,6 +67,27 @@ impl Service for RegistryService {
         &config.process
     }
 
+    fn faults(config: &RegistryConfig) -> Vec<Fault> {
+        let foreign = Some(&config.schema_registry).filter(|foreign| !foreign.url.is_empty());
+        let checked = [
+            fault(
+                "metadata.url",
+                twinfold_store_metadata::check(&config.metadata.url),
+            ),
+            fault("topic.url", twinfold_store_topic::check(&config.topic.url)),
+            fault(
+                "online.url",
+                twinfold_store_online::check(&config.online.url),
+            ),
+            fault(
+                "offline.url",
+                twinfold_store_offline::check(&config.offline.url),
+            ),
+            foreign.and_then(|foreign| fault("schema_registry.url", foreign.check())),
+        ];
+        checked.into_iter().flatten().collect()
+    }
+
     async fn start(config: RegistryConfig, tasks: TaskGroup) -> Result<Self, Failure> {
         let foreign = match config.schema_registry.url.is_empty() {
             true => None,
@@ -107,13 +128,15 @@ impl Service for RegistryService {
         Ok(metadata.close().await?)
     }
 
-    async fn close(self) -> Result<(), Failure> {
-        // Whatever fails, the rest is closed; the first failure is told.
-        let topics = self.stores.topics.close().await;
-        let online = self.stores.online.close().await;
-        let metadata = self.stores.metadata.close().await;
-        topics?;
-        online?;
-        Ok(metadata?)
+    fn close(self, closing: &TaskGroup) {
+        closing.spawn("closing the topic", |_| async move {
+            self.stores.topics.close().await
+        });
+        closing.spawn("closing the online store", |_| async move {
+            self.stores.online.close().await
+        });
+        closing.spawn("closing the metadata", |_| async move {
+            self.stores.metadata.close().await
+        });
     }
 }

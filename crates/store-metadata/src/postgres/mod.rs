@@ -79,6 +79,11 @@ impl PostgresMetadata {
         })
     }
 
+    /// Fails where [`open`](Self::open) would over the url itself.
+    pub fn check(url: &str) -> Result<()> {
+        parse(url).map(drop)
+    }
+
     async fn write(&self) -> Result<Transaction<'static, Postgres>> {
         let mut transaction = self.writer.begin_with(BEGIN_WRITE).await?;
         sqlx::query(LOCK_WRITERS)

@@ -61,7 +61,8 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
 
 async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let rows = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
+    let bytes_max = api.limits.rows_bytes_max.get();
+    let rows = rows(body, bytes_max, api.rows_budget.room()).await?;
     let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await;
     drop(rows.room);
     let receipt = receipt?;
@@ -82,7 +83,8 @@ async fn delete(
     body: Body,
 ) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
-    let keys = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
+    let bytes_max = api.limits.rows_bytes_max.get();
+    let keys = rows(body, bytes_max, api.rows_budget.room()).await?;
     let at = deletion.at_us.map(EventTime::from_micros);
     let receipt = api.platform.delete(&id, keys.batches, at).await;
     drop(keys.room);

@@ -1,3 +1,5 @@
+use std::num::{NonZeroU64, NonZeroUsize};
+
 use serde::Deserialize;
 
 /// How much requests may bring or hold.
@@ -5,28 +7,30 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub struct HttpLimits {
     /// Of a body of rows; they are held in memory until all are there and checked.
-    pub rows_bytes_max: u64,
+    pub rows_bytes_max: NonZeroU64,
     /// Of the rows of all requests under way.
-    pub inserts_bytes_max: u64,
+    pub inserts_bytes_max: NonZeroU64,
     /// Of a body in JSON.
-    pub json_bytes_max: u64,
+    pub json_bytes_max: NonZeroU64,
     /// Entries of one request for vectors.
-    pub entries_max: usize,
+    pub entries_max: NonZeroUsize,
     /// How long one request waits for a receipt: proxies cut what is silent for longer.
     pub wait_ms_max: u64,
     /// Plans for vectors that are remembered.
-    pub vector_readers_max: usize,
+    pub vector_readers_max: NonZeroUsize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
+        let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
+        let count = |count| NonZeroUsize::new(count).expect("not zero");
         Self {
-            rows_bytes_max: 1 << 30,
-            inserts_bytes_max: 2 << 30,
-            json_bytes_max: 64 << 20,
-            entries_max: 1_000,
+            rows_bytes_max: bytes(1 << 30),
+            inserts_bytes_max: bytes(2 << 30),
+            json_bytes_max: bytes(64 << 20),
+            entries_max: count(1_000),
             wait_ms_max: 25_000,
-            vector_readers_max: 256,
+            vector_readers_max: count(256),
         }
     }
 }

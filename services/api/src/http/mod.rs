@@ -54,13 +54,13 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
         platform,
         limits,
         rows_budget: RowsBudget::new(&limits),
-        readers: Readers::new(limits.vector_readers_max),
+        readers: Readers::new(limits.vector_readers_max.get()),
     };
     let routes = routes();
     let document = Json(routes.document(TITLE));
     routes
         .into_router()
-        .layer(Extension(JsonBytesMax(limits.json_bytes_max)))
+        .layer(Extension(JsonBytesMax(limits.json_bytes_max.get())))
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
@@ -91,8 +91,8 @@ async fn show(State(api): State<Api>) -> Json<PlatformBody> {
         project: api.platform.project().to_owned(),
         partitions_default: api.platform.partitions_default(),
         limits: LimitsBody {
-            rows_bytes_max: api.limits.rows_bytes_max,
-            entries_max: api.limits.entries_max as u64,
+            rows_bytes_max: api.limits.rows_bytes_max.get(),
+            entries_max: api.limits.entries_max.get() as u64,
             wait_ms_max: api.limits.wait_ms_max,
         },
     })

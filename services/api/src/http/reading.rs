@@ -61,7 +61,7 @@ async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<
         let rows = api.platform.read(request).await?;
         return answer(keeping(room, rows)).await;
     }
-    let bytes_max = JsonBytesMax(api.limits.json_bytes_max);
+    let bytes_max = JsonBytesMax(api.limits.json_bytes_max.get());
     let body: ReadBody = json(body, bytes_max).await?;
     let request = ReadRequest::from_body(body, None)?;
     answer(api.platform.read(request).await?).await
@@ -79,7 +79,8 @@ fn keeping(room: Room, rows: BatchStream) -> BatchStream {
 }
 
 async fn over_spine(body: Body, api: &Api) -> Result<(ReadRequest, Room), Failure> {
-    let rows = rows(body, api.limits.rows_bytes_max, api.rows_budget.room()).await?;
+    let bytes_max = api.limits.rows_bytes_max.get();
+    let rows = rows(body, bytes_max, api.rows_budget.room()).await?;
     let plain = without_request(&rows.schema, rows.batches);
     let (request, schema, batches) =
         plain.map_err(|error| Failure::Unreadable(format!("the spine: {error}")))?;

@@ -26,7 +26,7 @@ impl RowsBudget {
     /// Has room for one request at least: what is never taken in must not be asked for again.
     pub(super) fn new(limits: &HttpLimits) -> Self {
         let bytes_max = limits.inserts_bytes_max.max(limits.rows_bytes_max);
-        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        let bytes_max = usize::try_from(bytes_max.get()).unwrap_or(usize::MAX);
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
         Self {
             bytes: Arc::new(Semaphore::new(bytes_max)),
@@ -70,15 +70,22 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
+
+    fn limits(rows_bytes_max: u64, inserts_bytes_max: u64) -> HttpLimits {
+        let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
+        HttpLimits {
+            rows_bytes_max: bytes(rows_bytes_max),
+            inserts_bytes_max: bytes(inserts_bytes_max),
+            ..HttpLimits::default()
+        }
+    }
 
     #[test]
     fn rows_that_find_no_room_are_refused_until_others_have_left() {
-        let budget = RowsBudget::new(&HttpLimits {
-            rows_bytes_max: 10,
-            inserts_bytes_max: 25,
-            ..HttpLimits::default()
-        });
+        let budget = RowsBudget::new(&limits(10, 25));
         let mut first = budget.room();
         first.grow(10).expect("room");
         first.grow(10).expect("room");
@@ -97,11 +104,7 @@ mod tests {
 
     #[test]
     fn one_request_always_fits() {
-        let budget = RowsBudget::new(&HttpLimits {
-            rows_bytes_max: 10,
-            inserts_bytes_max: 1,
-            ..HttpLimits::default()
-        });
+        let budget = RowsBudget::new(&limits(10, 1));
         budget.room().grow(10).expect("room");
     }
 }

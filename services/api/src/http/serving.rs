@@ -130,7 +130,7 @@ async fn read(
     State(api): State<Api>,
     extract::Json(asked): extract::Json<VectorsBody>,
 ) -> Answer<Vec<FeatureVectorBody>> {
-    check_entries(asked.entries.len(), api.limits.entries_max)?;
+    check_entries(asked.entries.len(), api.limits.entries_max.get())?;
     let shape = asked.shape.as_deref();
     let known = match api.readers.find(&asked.source, shape) {
         Some(known) => known,

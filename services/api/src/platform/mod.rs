@@ -8,6 +8,7 @@ mod datasets;
 mod failure;
 mod ingestion;
 mod progress;
+mod queries;
 mod reading;
 mod replay;
 mod serving;
@@ -29,6 +30,7 @@ use twinfold_store_topic::TopicStore;
 
 pub use datasets::Leftovers;
 pub use progress::{CommittedProgress, Reached, StoreProgress};
+use queries::Queries;
 
 /// What runs behind a platform and ends with it.
 #[async_trait]
@@ -52,6 +54,8 @@ pub struct Parts {
     pub reconcile_timeout: Duration,
     /// For one query over histories.
     pub memory_bytes_max: usize,
+    /// Queries over histories at the same time.
+    pub queries_max: usize,
     pub clock: Arc<dyn Clock>,
     pub topics: Arc<dyn TopicStore>,
     pub online: Arc<dyn OnlineStore>,
@@ -74,6 +78,7 @@ pub struct StorePlatform {
     writer: Writer,
     /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
+    queries: Queries,
     /// One replay at a time, or a record could be appended twice.
     replaying: tokio::sync::Mutex<()>,
 }
@@ -83,6 +88,7 @@ impl StorePlatform {
         let topics = Arc::clone(&parts.topics);
         Self {
             writer: Writer::new(topics, Arc::clone(&parts.control_plane) as _),
+            queries: Queries::new(parts.queries_max),
             parts,
             closed: AtomicBool::new(false),
             replaying: tokio::sync::Mutex::new(()),

@@ -16,11 +16,13 @@ use twinfold_wire::record::field_names;
 
 use super::StorePlatform;
 use super::failure::{offline_failed, training_failed};
+use super::queries::until_read;
 
 #[async_trait]
 impl Reading for StorePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
         self.check_open()?;
+        let running = self.queries.begin()?;
         let sources = self.sources(&request.query, &[]).await?;
         let options = self.options(request.event_time_start, request.event_time_end);
         let run = Run {
@@ -29,7 +31,8 @@ impl Reading for StorePlatform {
             sources: &sources,
             spine: request.spine.as_ref(),
         };
-        Ok(into_stream(run.execute(&options).await?))
+        let rows = run.execute(&options).await?;
+        Ok(until_read(running, into_stream(rows)))
     }
 
     async fn read_online(&self, group: &FeatureGroupId) -> Result<BatchStream> {
@@ -51,6 +54,7 @@ impl Reading for StorePlatform {
         to: Option<AsOf>,
     ) -> Result<BatchStream> {
         self.check_open()?;
+        let running = self.queries.begin()?;
         let definition = self.definition(group).await?;
         let contained = match from {
             None => Positions::new(),
@@ -62,7 +66,8 @@ impl Reading for StorePlatform {
             lacking: self.lacking(&definition.group).await?,
         };
         let rows = changes(&source, &contained, &self.options(None, None)).await;
-        Ok(into_stream(rows.map_err(training_failed)?))
+        let rows = rows.map_err(training_failed)?;
+        Ok(until_read(running, into_stream(rows)))
     }
 
     async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
@@ -74,6 +79,7 @@ impl Reading for StorePlatform {
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
         self.check_open()?;
+        let _running = self.queries.begin()?;
         self.build_dataset(spec).await
     }
 
@@ -112,6 +118,7 @@ impl Reading for StorePlatform {
 
     async fn verify_dataset(&self, name: &str, version: u32) -> Result<DatasetCheck> {
         self.check_open()?;
+        let _running = self.queries.begin()?;
         self.prove_dataset(name, version).await
     }
 

@@ -44,6 +44,25 @@ impl fmt::Debug for ForeignConfig {
     }
 }
 
+impl ForeignConfig {
+    /// Whether its url names a server, and nobody.
+    pub fn check(&self) -> Result<()> {
+        let invalid = |reason: String| ForeignError::InvalidUrl { reason };
+        let url = Url::parse(&self.url).map_err(|error| invalid(error.to_string()))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            let scheme = url.scheme();
+            return Err(invalid(format!(
+                "found scheme `{scheme}`, wanted http or https"
+            )));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            let reason = "it names a user: `user` and `password` are settings of their own";
+            return Err(invalid(reason.to_owned()));
+        }
+        Ok(())
+    }
+}
+
 /// A schema registry that others run, in the place of ours.
 #[derive(Debug, Clone)]
 pub struct ForeignRegistry {
@@ -102,18 +121,7 @@ struct ErrorAnswer {
 impl ForeignRegistry {
     /// Asks nothing yet: a registry that is down for a while must not keep others from starting.
     pub fn new(mut config: ForeignConfig) -> Result<Self> {
-        let invalid = |reason: String| ForeignError::InvalidUrl { reason };
-        let url = Url::parse(&config.url).map_err(|error| invalid(error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            let scheme = url.scheme();
-            return Err(invalid(format!(
-                "found scheme `{scheme}`, wanted http or https"
-            )));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            let reason = "it names a user: `user` and `password` are settings of their own";
-            return Err(invalid(reason.to_owned()));
-        }
+        config.check()?;
         config.url.truncate(config.url.trim_end_matches('/').len());
         let timeout = Duration::from_millis(config.request_timeout_ms_max.get());
         let client = Client::builder().timeout(timeout).build();

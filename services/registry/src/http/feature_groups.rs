@@ -1,6 +1,6 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use twinfold_client::IngestProgress;
@@ -11,8 +11,9 @@ use twinfold_wire::rest::{
     FeatureBody, FeatureGroupBody, GroupRecordBody, PageBody, PinnedCommitsBody, ProgressBody,
 };
 
+use super::preconditions::expected;
 use super::{Answer, Listing, VersionPath, group_id};
-use crate::{Deletion, Expected, Registry, definition, record_body, revision};
+use crate::{Deletion, Registry, definition, record_body, revision};
 
 const GROUPS: &str = "/feature-groups";
 const GROUP: &str = "/feature-groups/{project}/{name}/{version}";
@@ -83,28 +84,6 @@ impl IntoResponse for Tagged {
         let etag = format!("\"{}\"", revision(&self.0));
         ([(ETAG, etag)], Json(record_body(&self.0))).into_response()
     }
-}
-
-/// What the header `If-Match` wants to find.
-fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
-    let Some(header) = headers.get(IF_MATCH) else {
-        return Ok(Expected::Anything);
-    };
-    let unreadable = || {
-        Failure::Unreadable(format!(
-            "header if-match: found {header:?}, wanted `*` or entity tags in quotes"
-        ))
-    };
-    let text = header.to_str().map_err(|_| unreadable())?;
-    if text.trim() == "*" {
-        return Ok(Expected::Anything);
-    }
-    let tags = text.split(',').map(|tag| {
-        let tag = tag.trim().strip_prefix('"');
-        let tag = tag.and_then(|tag| tag.strip_suffix('"'));
-        tag.map(str::to_owned).ok_or_else(unreadable)
-    });
-    Ok(Expected::OneOf(tags.collect::<Result<_, _>>()?))
 }
 
 async fn list(

@@ -7,6 +7,7 @@ mod feature_groups;
 mod feature_views;
 mod feed;
 mod idempotency;
+mod preconditions;
 mod projects;
 mod quarantine;
 mod schemas;

@@ -139,6 +139,12 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
     assert!(message.contains("default.weather_1"), "{message}");
     let either = append(format!("{first}, {second}"), "snow").await;
     assert_eq!(either.status, StatusCode::OK, "{}", either.body);
+    let weak = append(
+        format!("W/{}", either.etag.as_deref().expect("a tag")),
+        "hail",
+    )
+    .await;
+    assert_eq!(weak.status, StatusCode::PRECONDITION_FAILED);
     let unreadable = append("first".to_owned(), "hail").await;
     assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
 
@@ -171,6 +177,10 @@ async fn a_request_with_a_key_is_served_once() {
     assert_eq!(other.body["code"], "idempotency_key_reused");
     let elsewhere = post(&router, "/v1/projects", "k", &json!({"name": "rides"})).await;
     assert_eq!(elsewhere.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    let tied = [("idempotency-key", "k"), ("if-match", "\"other.1\"")];
+    let tied = ask(&router, Method::POST, GROUPS, &tied, &named("weather", 1)).await;
+    assert_eq!(tied.status, StatusCode::UNPROCESSABLE_ENTITY);
 
     // A refusal is an answer too.
     for _ in 0..2 {

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twinfold_service_kit::with_causes;
-use twinfold_wire::rest::{ErrorBody, PageBody};
+use twinfold_wire::rest::{ErrorBody, PAGE_ITEMS_MAX, PageBody};
 use uuid::Uuid;
 
 use crate::{Error, Result};
@@ -15,8 +15,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait that is asked for.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Items of one page of a list.
-pub(super) const PAGE_ITEMS_MAX: usize = 1_000;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What a service says to a key whose request it is serving.
 const UNDER_WAY: &str = "request_under_way";

@@ -35,8 +35,8 @@ pub use query::{AsOfBody, JoinBody, JoinKindBody, JoinPairBody, QueryBody, Selec
 pub use reading::{DatasetCheckBody, ReadBody};
 pub use receipt::{PositionsBody, ProgressBody, ReceiptBody, WaitBody};
 pub use registry::{
-    GroupRecordBody, NewestChangeBody, PageBody, PinnedCommitsBody, ProjectBody, ReservationBody,
-    ReserveDatasetBody, ResolvedDatasetBody, SchemaBody,
+    GroupRecordBody, NewestChangeBody, PAGE_ITEMS_MAX, PageBody, PinnedCommitsBody, ProjectBody,
+    ReservationBody, ReserveDatasetBody, ResolvedDatasetBody, SchemaBody,
 };
 pub use scalar::{Decimal, Exact, Hex};
 pub use serving::{

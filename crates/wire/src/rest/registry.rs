@@ -3,6 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{DatasetSpecBody, FeatureGroupBody, QueryBody, StateBody};
 
+/// Items of one page at most, of every list that comes in pages.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
+
 /// Some of a list, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -107,12 +107,13 @@ struct Listing {
 
 impl Listing {
     fn parts(self) -> Result<(Option<ProjectName>, Paging), Failure> {
-        let project = self.project.map(ProjectName::new).transpose()?;
-        let paging = Paging {
-            limit: self.limit,
-            page_token: self.page_token,
-        };
-        Ok((project, paging))
+        let Self {
+            project,
+            limit,
+            page_token,
+        } = self;
+        let project = project.map(ProjectName::new).transpose()?;
+        Ok((project, Paging { limit, page_token }))
     }
 
     /// The wanted part of definitions that are ordered by project, name and version.

@@ -9,12 +9,12 @@ use tracing::debug;
 use twinfold_model::{EventTime, FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_service_kit::{Clock, SystemClock};
 use twinfold_wire::rest::{
-    PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
+    PAGE_ITEMS_MAX, PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
 
 use super::{RemotePlatform, path};
 use crate::remote::arrow_stream::{self, Outgoing};
-use crate::remote::http::{PAGE_ITEMS_MAX, REQUEST_TIMEOUT};
+use crate::remote::http::REQUEST_TIMEOUT;
 use crate::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
 
 /// Between questions while the platform does not answer.

@@ -182,17 +182,14 @@ impl StorePlatform {
 
 /// The commits of another life of the group hold other rows.
 fn check_life(pin: &PinnedTable, definition: &GroupDefinition) -> Result<()> {
-    if pin.resource == definition.resource {
-        return Ok(());
+    match pin.replaced_by(&definition.resource) {
+        None => Ok(()),
+        Some(hint) => Err(Error::NotFound {
+            what: "history table".into(),
+            name: pin.resource.clone(),
+            hint,
+        }),
     }
-    Err(Error::NotFound {
-        what: "history table".into(),
-        name: pin.resource.clone(),
-        hint: format!(
-            "; feature group `{}` was deleted and created again since, its history is `{}` now",
-            pin.group, definition.resource
-        ),
-    })
 }
 
 /// What one run reads, and how.

@@ -40,12 +40,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(what: &'static str, base: &str) -> Result<Self> {
+    /// `root` is where all that is asked for lies, below the address.
+    pub(super) fn new(what: &'static str, address: &str, root: &str) -> Result<Self> {
         let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         let client = client.build();
         Ok(Self {
             client: client.map_err(|error| failed(what, &error))?,
-            base: base.trim_end_matches('/').to_owned(),
+            base: format!("{}{root}", address.trim_end_matches('/')),
             what,
         })
     }

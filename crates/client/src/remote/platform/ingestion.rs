@@ -191,7 +191,7 @@ impl RemotePlatform {
             timeout_ms: millis(timeout),
         };
         let service = self.service()?;
-        let request = service.request(Method::POST, &path::below("receipts/wait"));
+        let request = service.request(Method::POST, "/receipts/wait");
         let patience = timeout.saturating_add(REQUEST_TIMEOUT);
         let answer = service.answer(request.json(&body).timeout(patience)).await;
         answer.map(drop)

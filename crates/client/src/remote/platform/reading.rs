@@ -15,7 +15,7 @@ impl Reading for RemotePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
         let body = ReadBody::from(&request);
         let service = self.service()?;
-        let post = service.long_request(Method::POST, &path::below("reads"));
+        let post = service.long_request(Method::POST, "/reads");
         let Some(spine) = request.spine else {
             return self.receive(post.json(&body)).await;
         };
@@ -61,20 +61,19 @@ impl Reading for RemotePlatform {
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
         let body = DatasetSpecBody::from(&spec);
         let service = self.service()?;
-        let request = service.long_request(Method::POST, &path::below("datasets"));
+        let request = service.long_request(Method::POST, path::DATASETS);
         let made: TrainingDatasetBody = service.read(request.json(&body)).await?;
         Ok(made.try_into()?)
     }
 
     async fn dataset(&self, name: &str, version: Option<u32>) -> Result<TrainingDataset> {
-        let path = path::named("datasets", "training dataset", name)?;
+        let path = path::named(path::DATASETS, "training dataset", name)?;
         let body: TrainingDatasetBody = self.versioned(&path, version).await?;
         Ok(body.try_into()?)
     }
 
     async fn datasets(&self) -> Result<Vec<TrainingDataset>> {
-        let path = path::below("datasets");
-        let bodies: Vec<TrainingDatasetBody> = self.service()?.get(&path).await?;
+        let bodies: Vec<TrainingDatasetBody> = self.service()?.get(path::DATASETS).await?;
         let datasets = bodies.into_iter().map(TrainingDataset::try_from);
         Ok(datasets.collect::<Result<_, _>>()?)
     }

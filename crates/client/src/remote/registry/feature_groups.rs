@@ -26,7 +26,7 @@ impl FeatureGroups for RemoteRegistry {
         project: &ProjectName,
         name: &str,
     ) -> Result<Arc<GroupDefinition>> {
-        let path = path::named(path::FEATURE_GROUPS, "feature group", project, name)?;
+        let path = path::named_in(project, path::FEATURE_GROUPS, "feature group", name)?;
         Ok(Arc::new(definition(self.registry.get(&path).await?)?))
     }
 

@@ -40,7 +40,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: u32,
     ) -> Result<()> {
-        let path = path::named(path::RESERVATIONS, WHAT, project, name)?;
+        let path = path::named_in(project, path::RESERVATIONS, WHAT, name)?;
         let path = format!("{path}/{version}");
         let request = self.registry.request(Method::POST, &path);
         self.registry.answer(request).await.map(drop)
@@ -48,7 +48,7 @@ impl TrainingDatasets for RemoteRegistry {
 
     async fn put_training_dataset(&self, dataset: &TrainingDataset) -> Result<()> {
         let (project, name) = (&dataset.project, dataset.name.as_str());
-        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         let path = format!("{path}/{}", dataset.version);
         let body = TrainingDatasetBody::from(dataset);
         let request = self.registry.request(Method::PUT, &path).json(&body);
@@ -61,7 +61,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: Option<u32>,
     ) -> Result<TrainingDataset> {
-        let mut path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let mut path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         if let Some(version) = version {
             path = format!("{path}/{version}");
         }
@@ -100,7 +100,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: u32,
     ) -> Result<()> {
-        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         self.registry.delete(&format!("{path}/{version}")).await
     }
 }

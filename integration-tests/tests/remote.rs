@@ -439,6 +439,12 @@ async fn requests_that_mean_nothing_are_told_why() {
         (format!("GET {group}/1/commits?limit=few"), "", 400, "limit"),
         (format!("GET {group}/1/commits?limits=1"), "", 400, "limits"),
         (
+            format!("GET {group}/1/commits?limit=1001"),
+            "",
+            400,
+            "wanted 1 to 1000",
+        ),
+        (
             format!("GET {group}/1/quarantine?after_offset=1"),
             "",
             400,

@@ -371,17 +371,18 @@ impl Platform {
         self.connection.wait(py, reading)
     }
 
+    /// Every commit when there is no limit.
     fn commits(
         &self,
         py: Python<'_>,
         name: &str,
         version: u32,
-        limit: usize,
+        limit: Option<usize>,
     ) -> PyResult<Vec<CommitInfo>> {
         let id = self.group_id(name, version)?;
-        let commits = self
-            .connection
-            .wait(py, self.inner()?.commits(&id, limit))?;
+        let limit = limit.unwrap_or(usize::MAX);
+        let reading = client::newest_commits(self.inner()?.as_ref(), &id, limit);
+        let commits = self.connection.wait(py, reading)?;
         Ok(commits.into_iter().map(Into::into).collect())
     }
 

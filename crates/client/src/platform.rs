@@ -198,8 +198,14 @@ pub trait Reading: Send + Sync {
         to: Option<AsOf>,
     ) -> Result<BatchStream>;
 
-    /// The newest commits first.
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>>;
+    /// A page of commits, the newest first; with `before` of those that came before this one: at most `limit`,
+    /// none when there are no more. [`newest_commits`] reads several.
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>>;
 
     /// Runs the dataset's query at the newest commits, writes the files, pins the commits.
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset>;
@@ -220,6 +226,24 @@ pub trait Reading: Send + Sync {
     async fn verify_dataset(&self, name: &str, version: u32) -> Result<DatasetCheck>;
 
     async fn delete_dataset(&self, name: &str, version: u32) -> Result<()>;
+}
+
+/// The newest `limit` commits of a group, however many pages they take.
+pub async fn newest_commits(
+    platform: &(impl Reading + ?Sized),
+    group: &FeatureGroupId,
+    limit: usize,
+) -> Result<Vec<Commit>> {
+    let mut found: Vec<Commit> = Vec::new();
+    while found.len() < limit {
+        let before = found.last().map(|commit| commit.id);
+        let page = platform.commits(group, before, limit - found.len()).await?;
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    Ok(found)
 }
 
 /// What vectors are made of.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -379,7 +378,7 @@ class FeatureGroup(GroupDefinition):
         self._created()
         if limit is not None and limit < 1:
             raise InvalidDefinitionError(f"limit: wanted a positive number, found {limit}")
-        found = self._store._platform.commits(self.name, self.version, limit or sys.maxsize)
+        found = self._store._platform.commits(self.name, self.version, limit)
         return {
             commit["id"]: {key: value for key, value in commit.items() if key != "id"}
             for commit in found

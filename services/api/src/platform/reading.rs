@@ -68,10 +68,15 @@ impl Reading for StorePlatform {
         Ok(into_stream(rows.map_err(training_failed)?))
     }
 
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>> {
         self.check_open()?;
-        let definition = self.definition(group).await?;
-        let commits = self.parts.offline.commits(&definition.resource, limit);
+        let resource = &self.definition(group).await?.resource;
+        let commits = self.parts.offline.commits(resource, before, limit);
         commits.await.map_err(offline_failed)
     }
 

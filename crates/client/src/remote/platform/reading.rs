@@ -3,7 +3,8 @@ use reqwest::{Method, RequestBuilder};
 use twinfold_model::{AsOf, Commit, DatasetSpec, FeatureGroupId, TrainingDataset};
 use twinfold_wire::arrow_stream::with_request;
 use twinfold_wire::rest::{
-    CommitBody, DatasetCheckBody, DatasetSpecBody, ReadBody, TrainingDatasetBody,
+    CommitBody, DatasetCheckBody, DatasetSpecBody, PAGE_ITEMS_MAX, PageBody, ReadBody,
+    TrainingDatasetBody,
 };
 
 use super::{RemotePlatform, WHAT, path};
@@ -51,11 +52,20 @@ impl Reading for RemotePlatform {
         self.receive(request).await
     }
 
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>> {
         let service = self.service()?;
         let request = service.request(Method::GET, &path::group(group, "commits"));
-        let bodies: Vec<CommitBody> = service.read(request.query(&[("limit", limit)])).await?;
-        Ok(bodies.into_iter().map(Commit::from).collect())
+        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
+        if let Some(before) = before {
+            request = request.query(&[("before", before)]);
+        }
+        let page: PageBody<CommitBody> = service.read(request).await?;
+        Ok(page.items.into_iter().map(Commit::from).collect())
     }
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {

@@ -2,7 +2,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use futures::{StreamExt, future};
 use schemars::JsonSchema;
@@ -11,10 +10,11 @@ use twinfold_client::{BatchStream, ReadRequest, Spine};
 use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
 use twinfold_http_kit::{Failure, Operation, Paging, Routes, token};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
-use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, without_request};
+use twinfold_wire::arrow_stream::{REQUEST_KEY, without_request};
 use twinfold_wire::rest::{CommitBody, PageBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
+use super::media_type::MediaType;
 use super::rows_budget::Room;
 use super::{Answer, Api, GroupPath, group_id, group_path};
 
@@ -48,12 +48,9 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
         )
 }
 
-/// A body of rows is a spine, with the request in its schema's metadata; any other is the request.
+/// A body of rows is a spine, with the request in its schema's metadata; JSON is the request itself.
 async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
-    let is_spine = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|found| found.as_bytes() == ARROW_STREAM.as_bytes());
-    if is_spine {
+    if MediaType::of(&headers)? == MediaType::Rows {
         let (request, room) = over_spine(body, &api).await?;
         let rows = api.platform.read(request).await?;
         return answer(keeping(room, rows)).await;

@@ -39,6 +39,10 @@ pub trait FeatureGroups: Send + Sync {
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
 
+    /// The group as it is now, whatever was remembered of it; as it was said last while the registry does
+    /// not answer.
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>>;
+
     /// The newest version; one that is being deleted only when there is no other.
     async fn newest_feature_group(
         &self,

@@ -62,6 +62,14 @@ impl KnownDefinitions {
         self.groups.store(None);
     }
 
+    /// For who asked for one group past what is known: where that is another by now, all are asked for anew.
+    pub fn compare(&self, id: &FeatureGroupId, found: Option<&GroupDefinition>) {
+        let known = self.groups.load_full();
+        if known.is_some_and(|known| known.by_id.get(id).map(Arc::as_ref) != found) {
+            self.forget_groups();
+        }
+    }
+
     pub fn schema(&self, id: SchemaId, resource: &str) -> Option<Arc<WriterSchema>> {
         self.lock().get(resource)?.get(&id).cloned()
     }
@@ -137,6 +145,23 @@ mod tests {
         known.forget_groups();
         let (_, is_read) = at(&known, 2, Vec::new()).await;
         assert!(is_read);
+    }
+
+    #[tokio::test]
+    async fn groups_are_read_again_when_one_is_another() {
+        let known = KnownDefinitions::default();
+        let (old, new) = (definition(1), definition(2));
+        let id = old.group.id();
+        known.compare(id, Some(&old));
+        at(&known, 1, vec![old.clone()]).await;
+        known.compare(id, Some(&old));
+        let (_, is_read) = at(&known, 1, Vec::new()).await;
+        assert!(!is_read);
+        for found in [Some(&new), None] {
+            known.compare(id, found);
+            let (_, is_read) = at(&known, 1, vec![old.clone()]).await;
+            assert!(is_read, "{found:?}");
+        }
     }
 
     #[tokio::test]

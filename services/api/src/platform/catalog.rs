@@ -38,8 +38,9 @@ impl Catalog for StorePlatform {
                     .await
             }
             Some(version) => {
+                // Not as it is remembered here: it may have been changed through another api.
                 let id = FeatureGroupId::new(project.as_str(), name, version)?;
-                self.definition(&id).await
+                self.control_plane().feature_group(&id).await
             }
         }
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_client::{
-    DatasetReservation, Definitions as _, FeatureGroups, FeatureViews, GroupDefinition, Quarantine,
-    Result, TrainingDatasets, WriterSchema,
+    DatasetReservation, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
+    TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
     DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position,
@@ -14,7 +14,7 @@ use twinfold_model::{
 };
 
 use super::{LocalRegistry, writer_schema};
-use crate::Deletion;
+use crate::{Deletion, definition};
 
 #[async_trait]
 impl FeatureGroups for LocalRegistry {
@@ -27,13 +27,19 @@ impl FeatureGroups for LocalRegistry {
         self.active(group.id(), wait).await
     }
 
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let found = definition(self.registry.feature_group(id).await?);
+        self.known.compare(id, Some(&found));
+        Ok(Arc::new(found))
+    }
+
     async fn newest_feature_group(
         &self,
         project: &ProjectName,
         name: &str,
     ) -> Result<Arc<GroupDefinition>> {
         let newest = self.registry.newest_feature_group(project, name).await?;
-        self.group(newest.group.id()).await
+        Ok(Arc::new(definition(newest)))
     }
 
     async fn append_features(
@@ -60,8 +66,8 @@ impl FeatureGroups for LocalRegistry {
 
 impl LocalRegistry {
     async fn active(&self, id: &FeatureGroupId, wait: Duration) -> Result<Arc<GroupDefinition>> {
-        self.registry.wait_active(id, wait).await?;
-        self.group(id).await
+        let record = self.registry.wait_active(id, wait).await?;
+        Ok(Arc::new(definition(record)))
     }
 }
 

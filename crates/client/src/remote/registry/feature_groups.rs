@@ -2,12 +2,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::Method;
 use tracing::debug;
 use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState};
 use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, GroupRecordBody, SchemaBody};
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
-use crate::{Error, FeatureGroups, GroupDefinition, Result, WriterSchema};
+use crate::{Definitions as _, Error, FeatureGroups, GroupDefinition, Result, WriterSchema};
+
+/// For a question that has an older answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl FeatureGroups for RemoteRegistry {
@@ -19,6 +23,24 @@ impl FeatureGroups for RemoteRegistry {
         let body = FeatureGroupBody::from(group);
         let stored = self.registry.create(path::FEATURE_GROUPS, &body).await?;
         self.active(stored, wait).await
+    }
+
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let request = self.registry.request(Method::GET, &path::group(id, ""));
+        let answer = self.registry.read(request.timeout(PATIENCE)).await;
+        match answer.and_then(definition) {
+            Ok(found) => {
+                self.known.compare(id, Some(&found));
+                Ok(Arc::new(found))
+            }
+            Err(error) if error.retry() => self.group(id).await,
+            Err(error) => {
+                if matches!(error, Error::NotFound { .. }) {
+                    self.known.compare(id, None);
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn newest_feature_group(

@@ -162,6 +162,28 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
 }
 
 #[tokio::test]
+async fn a_tag_is_that_of_the_definition_alone() {
+    let place = Place::new().await;
+    let registry = place.registry().await;
+    let router = http::router(registry.clone(), tasks());
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    registry.reconcile_once().await.expect("reads");
+    let fields = json!([
+        {"name": "origin", "type": "string"},
+        {"name": "observed_at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    ]);
+    let schema = json!({"type": "record", "name": "Observation", "fields": fields});
+    let schema = json!({"schema": schema.to_string()});
+    let versions = "/subjects/default.weather_1-value/versions";
+    let registered = ask(&router, Method::POST, versions, &[], &schema).await;
+    assert_eq!(registered.status, StatusCode::OK, "{}", registered.body);
+    let now = get(&router, WEATHER).await;
+    assert_eq!(now.body["state"], json!({"state": "active"}));
+    assert_ne!(now.body["revision"], made.body["revision"]);
+    assert_eq!(now.etag, made.etag);
+}
+
+#[tokio::test]
 async fn a_request_with_a_key_is_served_once() {
     let place = Place::new().await;
     let router = router(&place).await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_model::{
-    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position,
-    ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId,
+    GroupDescription, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
 };
 
 use crate::{Definitions, GroupDefinition, Result, WriterSchema};
@@ -26,6 +26,25 @@ pub trait ControlPlane:
 impl<T> ControlPlane for T where
     T: Definitions + FeatureGroups + FeatureViews + TrainingDatasets + Quarantine
 {
+}
+
+/// What becomes of a feature group that is to be deleted while feature views or training datasets use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    RefuseIfUsed,
+    /// It goes all the same, and they have lost what they read.
+    Force,
+}
+
+impl Deletion {
+    /// As it is asked for with a switch.
+    pub fn forced(force: bool) -> Self {
+        if force {
+            Self::Force
+        } else {
+            Self::RefuseIfUsed
+        }
+    }
 }
 
 /// Feature groups. `wait` is for topic and tables; after it the answer is
@@ -58,8 +77,20 @@ pub trait FeatureGroups: Send + Sync {
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
 
-    /// Deletes the group unless it is used, and waits until nothing of it is left.
-    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()>;
+    /// Says something else about the group; topic and tables stay as they are.
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>>;
+
+    /// Deletes the group, and waits until nothing of it is left.
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        wait: Duration,
+    ) -> Result<()>;
 
     /// Every schema that writers of the group have used, oldest first.
     async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<WriterSchema>>;

@@ -19,8 +19,8 @@ pub mod remote;
 mod writer;
 
 pub use control_plane::{
-    ControlPlane, DatasetReservation, FeatureGroups, FeatureViews, Quarantine, REPLAY_CLAIMED_FOR,
-    RESERVED_FOR, TrainingDatasets,
+    ControlPlane, DatasetReservation, Deletion, FeatureGroups, FeatureViews, Quarantine,
+    REPLAY_CLAIMED_FOR, RESERVED_FOR, TrainingDatasets,
 };
 pub use definitions::{Definitions, GroupDefinition, WriterSchema};
 pub use error::{Error, Fault, Result};

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use twinfold_model::{
     AsOf, Commit, DatasetSpec, EventTime, Feature, FeatureGroup, FeatureGroupId, FeatureType,
-    FeatureVector, FeatureView, FeatureViewId, Position, Positions, QuarantinedRecord, Query,
-    TrainingDataset, Value,
+    FeatureVector, FeatureView, FeatureViewId, GroupDescription, Position, Positions,
+    QuarantinedRecord, Query, TrainingDataset, Value,
 };
 
-use crate::{Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
+use crate::{Deletion, Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
 
 /// Rows with their schema, batch by batch.
 pub struct BatchStream {
@@ -57,7 +57,15 @@ pub trait Catalog: Send + Sync {
         features: Vec<Feature>,
     ) -> Result<Arc<GroupDefinition>>;
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()>;
+    /// Says something else about the group.
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>>;
+
+    /// Deletes the group with its topic and tables.
+    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()>;
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()>;
 

@@ -116,6 +116,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add("put", path, routing::put(handler), operation)
     }
 
+    pub fn patch<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add("patch", path, routing::patch(handler), operation)
+    }
+
     pub fn delete<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, S>,

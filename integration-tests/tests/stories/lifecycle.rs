@@ -1,4 +1,4 @@
-use twinfold_client::{Error, WaitTarget};
+use twinfold_client::{Deletion, Error, WaitTarget};
 use twinfold_integration_tests::{WAIT_MAX, column_i64, history, insert_and_wait, latest};
 use twinfold_testkit::{bench_group, bench_rows};
 
@@ -13,7 +13,7 @@ async fn groups_come_and_go_and_names_can_be_used_again() {
         .expect("create");
     insert_and_wait(platform, group.id(), bench_rows(0, 10, 0)).await;
     platform
-        .delete_feature_group(group.id())
+        .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
         .await
         .expect("delete");
     let error = platform
@@ -53,7 +53,7 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
         let old = platform.insert(group.id(), vec![old], &|_| ()).await;
         let old_receipt = old.expect("insert");
         platform
-            .delete_feature_group(group.id())
+            .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
             .await
             .expect("delete");
         platform
@@ -77,7 +77,7 @@ async fn a_group_made_again_has_nothing_of_the_one_before() {
         let error = waited.expect_err("its rows are gone").to_string();
         assert!(error.contains("created again since"), "{error}");
         platform
-            .delete_feature_group(group.id())
+            .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
             .await
             .expect("delete");
     }

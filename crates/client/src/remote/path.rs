@@ -3,7 +3,7 @@
 use twinfold_model::{FeatureGroupId, FeatureViewId, ProjectName};
 
 use super::segment::segment;
-use crate::Result;
+use crate::{Deletion, Result};
 
 pub const FEATURE_GROUPS: &str = "/feature-groups";
 pub const FEATURE_VIEWS: &str = "/feature-views";
@@ -23,6 +23,15 @@ pub fn group(id: &FeatureGroupId, part: &str) -> String {
         &format!("{FEATURE_GROUPS}/{project}/{name}/{version}"),
         part,
     )
+}
+
+/// The group with what is to become of it.
+pub fn group_deletion(id: &FeatureGroupId, deletion: Deletion) -> String {
+    let group = group(id, "");
+    match deletion {
+        Deletion::RefuseIfUsed => group,
+        Deletion::Force => format!("{group}?force=true"),
+    }
 }
 
 pub fn view(id: &FeatureViewId) -> String {

@@ -3,17 +3,20 @@ use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use twinfold_client::IngestProgress;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use twinfold_client::{Deletion, IngestProgress};
 use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, ProjectName};
 use twinfold_store_metadata::GroupRecord;
 use twinfold_wire::rest::{
-    FeatureBody, FeatureGroupBody, GroupRecordBody, PageBody, PinnedCommitsBody, ProgressBody,
+    FeatureBody, FeatureGroupBody, GroupDescriptionBody, GroupRecordBody, PageBody,
+    PinnedCommitsBody, ProgressBody,
 };
 
 use super::preconditions::expected;
 use super::{Answer, Listing, VersionPath, group_id};
-use crate::{Deletion, Registry, definition, record_body, revision};
+use crate::{Registry, definition, record_body, revision};
 
 const GROUPS: &str = "/feature-groups";
 const GROUP: &str = "/feature-groups/{project}/{name}/{version}";
@@ -44,10 +47,18 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
             show,
             Operation::new("One feature group").answers::<GroupRecordBody>(),
         )
+        .patch(
+            GROUP,
+            describe,
+            Operation::new("Change description and tags of a feature group")
+                .asks::<GroupDescriptionBody>()
+                .answers::<GroupRecordBody>(),
+        )
         .delete(
             GROUP,
             delete,
-            Operation::new("Delete a feature group; its topic and tables go after it"),
+            Operation::new("Delete a feature group; its topic and tables go after it")
+                .query::<Forced>(),
         );
     part_routes(routes)
 }
@@ -135,14 +146,36 @@ async fn append_features(
     Ok(Tagged(changed.await?))
 }
 
+async fn describe(
+    State(registry): State<Registry>,
+    path: VersionPath,
+    headers: HeaderMap,
+    extract::Json(said): extract::Json<GroupDescriptionBody>,
+) -> Result<Tagged, Failure> {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
+    let said = said.into();
+    let described = registry.describe_expected_group(&id, &said, &expected);
+    Ok(Tagged(described.await?))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forced {
+    /// Also while feature views or training datasets use it.
+    #[serde(default)]
+    force: bool,
+}
+
 /// Answers when the deletion is stored; topic and tables go after it.
 async fn delete(
     State(registry): State<Registry>,
     path: VersionPath,
+    extract::Query(Forced { force }): extract::Query<Forced>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
-    let deleted = registry.delete_expected_group(&id, Deletion::RefuseIfUsed, &expected);
+    let deletion = Deletion::forced(force);
+    let deleted = registry.delete_expected_group(&id, deletion, &expected);
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_client::{
-    DatasetReservation, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
+    DatasetReservation, Deletion, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
     TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
-    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, Position,
-    ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    DatasetSpec, Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId,
+    GroupDescription, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
 };
 
 use super::{LocalRegistry, writer_schema};
-use crate::{Deletion, definition};
+use crate::definition;
 
 #[async_trait]
 impl FeatureGroups for LocalRegistry {
@@ -52,8 +52,21 @@ impl FeatureGroups for LocalRegistry {
         self.active(id, wait).await
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()> {
-        let deletion = Deletion::RefuseIfUsed;
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        let described = self.registry.describe_feature_group(id, description);
+        Ok(Arc::new(definition(described.await?)))
+    }
+
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        wait: Duration,
+    ) -> Result<()> {
         self.registry.delete_feature_group(id, deletion).await?;
         Ok(self.registry.wait_removed(id, wait).await?)
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_client::{ControlPlane, Result};
+use twinfold_client::{ControlPlane, Deletion, Result};
 use twinfold_model::{
-    Feature, FeatureGroup, FeatureType, FeatureViewId, Offset, PartitionId, Position, ProjectName,
-    QuarantinedRecord, TrainingDataset,
+    Feature, FeatureGroup, FeatureGroupId, FeatureType, FeatureViewId, GroupDescription, Offset,
+    PartitionId, Position, ProjectName, QuarantinedRecord, TrainingDataset,
 };
 use twinfold_registry::{LocalRegistry, http};
 use twinfold_testkit::weather_group;
@@ -81,6 +81,11 @@ fn of_version(version: u32) -> TrainingDataset {
 async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     let (group, id, project) = (weather_group(), id(), project());
     let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+    let unknown = FeatureGroupId::new("default", "wether", 1).expect("valid");
+    let storms = GroupDescription {
+        description: Some("storms".to_owned()),
+        tags: None,
+    };
     let created = registry.create_feature_group(&group, WAIT).await;
     let again = registry.create_feature_group(&group, WAIT).await;
     let appended = registry.append_features(&id, vec![gust.clone()], WAIT);
@@ -91,10 +96,16 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.group(&id).await),
         said(registry.feature_group(&id).await),
         said(registry.append_features(&id, vec![gust], WAIT).await),
+        said(registry.describe_feature_group(&id, &storms).await),
+        said(registry.describe_feature_group(&unknown, &storms).await),
         said(registry.schemas(&id).await),
         said(registry.create_feature_view(&view(1)).await),
         said(registry.create_feature_view(&view(1)).await),
-        said(registry.delete_feature_group(&id, WAIT).await),
+        said(
+            registry
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .await,
+        ),
     ];
     let reserve = || registry.reserve_training_dataset(&project, "heat", None);
     for version in [1, 2] {
@@ -117,7 +128,11 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     said_all.extend([
         said(registry.delete_feature_view(&view(1).id).await),
         said(registry.delete_feature_view(&view(1).id).await),
-        said(registry.delete_feature_group(&id, WAIT).await),
+        said(
+            registry
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .await,
+        ),
         said(registry.group(&id).await),
         said(registry.feature_group(&id).await),
         said(registry.groups().await),
@@ -190,7 +205,9 @@ async fn a_client_knows_what_it_has_changed() {
         let gust = Feature::new("gust", FeatureType::Double).expect("feature");
         let changed = far.append_features(&id(), vec![gust], WAIT).await;
         assert_eq!(known(far).await, [changed.expect("changed").group.clone()]);
-        far.delete_feature_group(&id(), WAIT).await.expect("gone");
+        far.delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
+            .await
+            .expect("gone");
         assert_eq!(known(far).await, [], "{round}");
     }
 }
@@ -217,7 +234,7 @@ async fn a_group_that_is_asked_for_anew_is_no_older_than_the_question() {
     assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);
 
     both.near
-        .delete_feature_group(&id(), WAIT)
+        .delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
         .await
         .expect("gone");
     assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);

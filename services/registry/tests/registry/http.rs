@@ -11,8 +11,9 @@ use twinfold_client::RESERVED_FOR;
 use twinfold_model::{FeatureGroup, FeatureGroupId};
 use twinfold_registry::http;
 use twinfold_testkit::weather_group;
-use twinfold_wire::rest::FeatureGroupBody;
+use twinfold_wire::rest::{FeatureGroupBody, FeatureViewBody};
 
+use crate::definitions::view;
 use crate::world::{Place, tasks};
 
 const GROUPS: &str = "/v1/feature-groups";
@@ -148,10 +149,22 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
     let unreadable = append("first".to_owned(), "hail").await;
     assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
 
+    let said = json!({"description": "storms", "tags": {"team": "sky"}});
+    let describe = async |tag: &str| {
+        let tag = [("if-match", tag)];
+        ask(&router, Method::PATCH, WEATHER, &tag, &said).await
+    };
+    let stale = describe(&second).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    let described = describe(either.etag.as_deref().expect("a tag")).await;
+    assert_eq!(described.status, StatusCode::OK, "{}", described.body);
+    assert_eq!(described.body["group"]["tags"], json!({"team": "sky"}));
+    assert_ne!(described.etag, either.etag);
+
     for (tag, wanted) in [
         (second.as_str(), StatusCode::PRECONDITION_FAILED),
         (
-            either.etag.as_deref().expect("a tag"),
+            described.etag.as_deref().expect("a tag"),
             StatusCode::NO_CONTENT,
         ),
     ] {
@@ -159,6 +172,53 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
         let deleted = ask(&router, Method::DELETE, WEATHER, &tag, &Json::Null).await;
         assert_eq!(deleted.status, wanted, "{}", deleted.body);
     }
+}
+
+#[tokio::test]
+async fn a_group_in_use_goes_only_when_it_is_said_so() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let view = serde_json::to_value(FeatureViewBody::from(&view(1))).expect("serializable");
+    let made = ask(&router, Method::POST, "/v1/feature-views", &[], &view).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    for (query, wanted) in [
+        ("", StatusCode::CONFLICT),
+        ("?force=false", StatusCode::CONFLICT),
+        ("?force=yes", StatusCode::BAD_REQUEST),
+        ("?force=true", StatusCode::NO_CONTENT),
+    ] {
+        let path = format!("{WEATHER}{query}");
+        let deleted = ask(&router, Method::DELETE, &path, &[], &Json::Null).await;
+        assert_eq!(deleted.status, wanted, "{query}: {}", deleted.body);
+    }
+}
+
+#[tokio::test]
+async fn changes_are_listed_in_their_order() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    for name in ["a", "b", "c"] {
+        let made = ask(&router, Method::POST, GROUPS, &[], &named(name, 1)).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    }
+    let first = get(&router, "/v1/changes?limit=2").await.body;
+    let token = first["next_page_token"].as_str().expect("there is more");
+    let rest = get(&router, &format!("/v1/changes?page_token={token}")).await;
+    let rest = rest.body["items"].as_array().expect("items").clone();
+    let second = first["items"][1]["sequence"].as_u64().expect("a number");
+    let behind = get(&router, &format!("/v1/changes?after={second}")).await;
+    assert_eq!(behind.body["items"], json!(rest));
+    let all = first["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .chain(&rest);
+    let of_what: Vec<_> = all.map(|change| change["of"].clone()).collect();
+    let wanted = ["a", "b", "c"]
+        .map(|name| json!({"feature_group": {"project": "default", "name": name, "version": 1}}));
+    assert_eq!(of_what, wanted);
 }
 
 #[tokio::test]

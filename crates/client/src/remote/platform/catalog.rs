@@ -3,11 +3,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId};
-use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
+use twinfold_model::{
+    Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, GroupDescription,
+};
+use twinfold_wire::rest::{
+    FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody, GroupDescriptionBody,
+};
 
 use super::{RemotePlatform, path};
-use crate::{Catalog, GroupDefinition, Result};
+use crate::{Catalog, Deletion, GroupDefinition, Result};
 
 #[async_trait]
 impl Catalog for RemotePlatform {
@@ -50,8 +54,20 @@ impl Catalog for RemotePlatform {
         definition(self.service()?.post_for(&path, &bodies).await?)
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()> {
-        self.service()?.delete(&path::group(id, "")).await
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        let body = GroupDescriptionBody::from(description);
+        let service = self.service()?;
+        let request = service.request(Method::PATCH, &path::group(id, ""));
+        definition(service.read(request.json(&body)).await?)
+    }
+
+    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()> {
+        let path = path::group_deletion(id, deletion);
+        self.service()?.delete(&path).await
     }
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()> {

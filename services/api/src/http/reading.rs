@@ -23,8 +23,9 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
         .post(
             "/reads",
             read,
-            Operation::new("Rows of a query over histories; a spine is the body instead")
+            Operation::new("Rows of a query over histories; over a spine, if the body is one")
                 .asks::<ReadBody>()
+                .asks_rows()
                 .answers_rows(),
         )
         .get(

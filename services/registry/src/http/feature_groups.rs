@@ -35,30 +35,38 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
             create,
             Operation::new("Create a feature group; its topic and tables are made after it")
                 .asks::<FeatureGroupBody>()
-                .answers::<GroupRecordBody>(),
+                .answers::<GroupRecordBody>()
+                .tagged(),
         )
         .get(
             "/feature-groups/{project}/{name}",
             show_newest,
-            Operation::new("The newest version of a feature group").answers::<GroupRecordBody>(),
+            Operation::new("The newest version of a feature group")
+                .answers::<GroupRecordBody>()
+                .tagged(),
         )
         .get(
             GROUP,
             show,
-            Operation::new("One feature group").answers::<GroupRecordBody>(),
+            Operation::new("One feature group")
+                .answers::<GroupRecordBody>()
+                .tagged(),
         )
         .patch(
             GROUP,
             describe,
             Operation::new("Change description and tags of a feature group")
                 .asks::<GroupDescriptionBody>()
-                .answers::<GroupRecordBody>(),
+                .answers::<GroupRecordBody>()
+                .tied()
+                .tagged(),
         )
         .delete(
             GROUP,
             delete,
             Operation::new("Delete a feature group; its topic and tables go after it")
-                .query::<Forced>(),
+                .query::<Forced>()
+                .tied(),
         );
     part_routes(routes)
 }
@@ -71,7 +79,9 @@ fn part_routes(routes: Routes<Registry>) -> Routes<Registry> {
             append_features,
             Operation::new("Add features to a feature group")
                 .asks::<Vec<FeatureBody>>()
-                .answers::<GroupRecordBody>(),
+                .answers::<GroupRecordBody>()
+                .tied()
+                .tagged(),
         )
         .get(
             &part("pinned-commits"),

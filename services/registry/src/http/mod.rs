@@ -78,7 +78,7 @@ fn routes() -> Routes<Registry> {
         schemas::routes,
         feed::routes,
     ];
-    let none = Routes::below("/v1");
+    let none = Routes::below("/v1").taking_keys();
     parts.into_iter().fold(none, |routes, add| add(routes))
 }
 

@@ -1,5 +1,6 @@
 //! The registry's interface as any client of HTTP sees it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -341,7 +342,12 @@ async fn every_route_of_the_document_answers() {
     assert_eq!(document, http::document());
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 20, "{document}");
+    let mut ids = BTreeSet::new();
     for (path, methods) in paths {
+        for operation in methods.as_object().expect("methods").values() {
+            let id = operation["operationId"].as_str().expect("a name");
+            assert!(ids.insert(id), "{id} stands twice");
+        }
         let path = path.replace("{version}", "1").replace("{id}", "1");
         let path = path.replace(['{', '}'], "");
         for method in methods.as_object().expect("methods").keys() {

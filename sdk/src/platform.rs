@@ -6,8 +6,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use tokio::sync::watch;
 use twinfold_client::remote::RemotePlatform;
-use twinfold_client::{self as client, ReadRequest, ServingRequest, ServingSource, Spine};
-use twinfold_model::{EventTime, FeatureGroupId, FeatureViewId, Offset, PartitionId, Position};
+use twinfold_client::{
+    self as client, Deletion, ReadRequest, ServingRequest, ServingSource, Spine,
+};
+use twinfold_model::{
+    EventTime, FeatureGroupId, FeatureViewId, GroupDescription, Offset, PartitionId, Position,
+    feature_difference,
+};
 use twinfold_wire::record;
 
 use crate::dataset::{CheckInfo, DatasetIn, DatasetInfo};
@@ -157,10 +162,45 @@ impl Platform {
         GroupInfo::new(py, &changed)
     }
 
-    fn delete_feature_group(&self, py: Python<'_>, name: &str, version: u32) -> PyResult<()> {
+    /// What is another in a group that is there than in these features, in words.
+    fn feature_difference(
+        &self,
+        py: Python<'_>,
+        found: GroupSpec,
+        wanted: Vec<FeatureSpec>,
+    ) -> PyResult<Option<String>> {
+        let found = found.into_model(py, self.inner()?.as_ref())?;
+        let wanted = wanted.into_iter().map(|feature| feature.into_model(py));
+        let wanted = wanted.collect::<PyResult<Vec<_>>>()?;
+        Ok(feature_difference(&found, &wanted))
+    }
+
+    /// What is not given stays as it is.
+    fn describe_feature_group<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        version: u32,
+        description: Option<String>,
+        tags: Option<BTreeMap<String, String>>,
+    ) -> PyResult<GroupInfo<'py>> {
         let id = self.group_id(name, version)?;
+        let said = GroupDescription { description, tags };
+        let describing = self.inner()?.describe_feature_group(&id, &said);
+        GroupInfo::new(py, &self.connection.wait(py, describing)?)
+    }
+
+    fn delete_feature_group(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        version: u32,
+        force: bool,
+    ) -> PyResult<()> {
+        let id = self.group_id(name, version)?;
+        let deletion = Deletion::forced(force);
         self.connection
-            .wait(py, self.inner()?.delete_feature_group(&id))
+            .wait(py, self.inner()?.delete_feature_group(&id, deletion))
     }
 
     fn create_feature_view(&self, py: Python<'_>, spec: ViewSpec<'_>) -> PyResult<()> {
@@ -372,17 +412,18 @@ impl Platform {
         self.connection.wait(py, reading)
     }
 
+    /// Every commit when there is no limit.
     fn commits(
         &self,
         py: Python<'_>,
         name: &str,
         version: u32,
-        limit: usize,
+        limit: Option<usize>,
     ) -> PyResult<Vec<CommitInfo>> {
         let id = self.group_id(name, version)?;
-        let commits = self
-            .connection
-            .wait(py, self.inner()?.commits(&id, limit))?;
+        let limit = limit.unwrap_or(usize::MAX);
+        let reading = client::newest_commits(self.inner()?.as_ref(), &id, limit);
+        let commits = self.connection.wait(py, reading)?;
         Ok(commits.into_iter().map(Into::into).collect())
     }
 

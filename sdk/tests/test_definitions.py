@@ -8,6 +8,7 @@ import pytest
 from twinfold import Feature
 from twinfold.exceptions import (
     AlreadyExistsError,
+    InUseError,
     InvalidDefinitionError,
     NotFoundError,
     SchemaMismatchError,
@@ -121,12 +122,64 @@ def test_get_or_create(fs, weather, sample):
         ({"event_time": None}, "with event time hour; wanted event time None"),
         ({"ttl": 3600}, "with ttl None; wanted ttl 1:00:00"),
         ({"online_enabled": False}, "with online_enabled True; wanted online_enabled False"),
+        ({"partitions": 9}, "with partitions 4; wanted partitions 9"),
+        (
+            {"features": [Feature("origin", "string"), Feature("gust", "double")]},
+            "with other features: it has no feature `gust`",
+        ),
+        (
+            {"features": [Feature("temp", "float")]},
+            "with other features: its feature `temp` is double, wanted float",
+        ),
     ],
 )
 def test_a_group_that_is_otherwise_than_asked_for_is_refused(fs, weather, options, message):
     asked = {"primary_key": "origin", "event_time": "hour"} | options
     with pytest.raises(InvalidDefinitionError, match=f"`weather_1` exists {message}"):
         fs.get_or_create_feature_group("weather", **asked)
+
+
+def test_features_may_have_been_added_since(fs):
+    asked = {"primary_key": "id", "event_time": "at"}
+    features = [
+        Feature("id", "int"),
+        Feature("at", "timestamp"),
+        Feature("place", "struct<x:double,y:double>"),
+        Feature("level", "int", default_value=3),
+    ]
+    first = fs.get_or_create_feature_group("grown", features=features, **asked)
+    first.append_features(Feature("since", "string"))
+    first.update(description="it has grown")
+    # In any order and with types written in another way.
+    features[2] = Feature("place", "struct<x: double, y: double>")
+    again = fs.get_or_create_feature_group("grown", features=features[::-1], **asked)
+    assert [feature.name for feature in again.features][-1] == "since"
+    assert again.description == "it has grown"
+    features[3] = Feature("level", "int", default_value=4)
+    with pytest.raises(InvalidDefinitionError, match="its feature `level` is int default"):
+        fs.get_or_create_feature_group("grown", features=features, **asked)
+
+
+def test_what_people_are_told_can_be_changed(fs, weather):
+    weather.update(description="as seen from the tower", tags={"team": "sky"})
+    for seen in (weather, fs.get_feature_group("weather", 1)):
+        assert (seen.description, seen.tags) == ("as seen from the tower", {"team": "sky"})
+        assert seen.state == "active"
+    weather.update(tags={})
+    again = fs.get_feature_group("weather")
+    assert (again.description, again.tags) == ("as seen from the tower", {})
+    with pytest.raises(NotFoundError, match="not created yet"):
+        fs.create_feature_group("later", primary_key="id").update(description="none yet")
+    weather.delete()
+    with pytest.raises(NotFoundError):
+        weather.update(description="gone")
+
+
+def test_a_group_that_is_used_goes_only_by_force(fs, view, weather):
+    with pytest.raises(InUseError, match="delays"):
+        weather.delete()
+    weather.delete(force=True)
+    assert [group.name for group in fs.get_feature_groups()] == ["flights"]
 
 
 def test_what_is_not_asked_for_may_be_as_it_is(fs):

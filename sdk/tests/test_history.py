@@ -45,7 +45,7 @@ def test_every_commit_is_listed_unless_fewer_are_wanted(fs, monkeypatch):
     platform = fs._platform
     monkeypatch.setattr(fs, "_platform", Spied())
     assert len(group.commit_details()) >= 1
-    assert asked.pop() > 1 << 60
+    assert asked.pop() is None
     for limit in (0, -1):
         with pytest.raises(InvalidDefinitionError, match=f"limit: .* found {limit}"):
             group.commit_details(limit=limit)

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use twinfold_model::{
     DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
-    FeatureViewId, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    FeatureViewId, GroupDescription, Position, ProjectName, QuarantinedRecord, Query,
+    TrainingDataset,
 };
 
 use crate::{Definitions, GroupDefinition, Result, WriterSchema};
@@ -28,6 +29,25 @@ impl<T> ControlPlane for T where
 {
 }
 
+/// What becomes of a feature group that is to be deleted while feature views or training datasets use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    RefuseIfUsed,
+    /// It goes all the same, and they have lost what they read.
+    Force,
+}
+
+impl Deletion {
+    /// As it is asked for with a switch.
+    pub fn forced(force: bool) -> Self {
+        if force {
+            Self::Force
+        } else {
+            Self::RefuseIfUsed
+        }
+    }
+}
+
 /// Feature groups. `wait` is for topic and tables; after it the answer is
 /// [`Error::NotReady`](crate::Error::NotReady), and the work goes on.
 #[async_trait]
@@ -38,6 +58,10 @@ pub trait FeatureGroups: Send + Sync {
         group: &FeatureGroup,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
+
+    /// The group as it is now, whatever was remembered of it; as it was said last while the registry does
+    /// not answer.
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>>;
 
     /// The newest version; one that is being deleted only when there is no other.
     async fn newest_feature_group(
@@ -54,8 +78,20 @@ pub trait FeatureGroups: Send + Sync {
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
 
-    /// Deletes the group unless it is used, and waits until nothing of it is left.
-    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()>;
+    /// Says something else about the group; topic and tables stay as they are.
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>>;
+
+    /// Deletes the group, and waits until nothing of it is left.
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        wait: Duration,
+    ) -> Result<()>;
 
     /// Every schema that writers of the group have used, oldest first.
     async fn schemas(&self, id: &FeatureGroupId) -> Result<Vec<WriterSchema>>;

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::{GroupDefinition, Result, WriterSchema};
 
 type Schemas = HashMap<SchemaId, Arc<WriterSchema>>;
 
-/// What a registry said, remembered: groups until its change feed moves, schemas for good.
+/// What a registry said, remembered: groups until its change feed moves, schemas for as long as their group.
 #[derive(Debug, Default)]
 pub struct KnownDefinitions {
     groups: ArcSwapOption<KnownGroups>,
@@ -44,13 +44,30 @@ impl KnownDefinitions {
             sequence,
             by_id: by_id.collect(),
         });
+        self.forget_schemas_beside(&known);
         self.groups.store(Some(Arc::clone(&known)));
         Ok(known)
+    }
+
+    /// The names of topics are not given again, so nobody asks for schemas of one that is gone.
+    fn forget_schemas_beside(&self, known: &KnownGroups) {
+        let groups = known.by_id.values();
+        let resources: HashSet<&str> = groups.map(|group| group.resource.as_str()).collect();
+        let mut schemas = self.lock();
+        schemas.retain(|resource, _| resources.contains(resource.as_str()));
     }
 
     /// For who changed a group itself: it is asked for anew, without waiting for the feed to tell of it.
     pub fn forget_groups(&self) {
         self.groups.store(None);
+    }
+
+    /// For who asked for one group past what is known: where that is another by now, all are asked for anew.
+    pub fn compare(&self, id: &FeatureGroupId, found: Option<&GroupDefinition>) {
+        let known = self.groups.load_full();
+        if known.is_some_and(|known| known.by_id.get(id).map(Arc::as_ref) != found) {
+            self.forget_groups();
+        }
     }
 
     pub fn schema(&self, id: SchemaId, resource: &str) -> Option<Arc<WriterSchema>> {
@@ -80,5 +97,104 @@ impl KnownGroups {
         let mut groups: Vec<_> = self.by_id.values().cloned().collect();
         groups.sort_by(|a, b| a.group.id().cmp(b.group.id()));
         groups
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::ResourceState;
+    use twinfold_testkit::weather_group;
+
+    use super::*;
+
+    fn definition(life: u32) -> GroupDefinition {
+        let group = weather_group();
+        GroupDefinition {
+            resource: group.id().resource_name(life),
+            group,
+            state: ResourceState::Active,
+            schema: SchemaId(1),
+        }
+    }
+
+    /// What is known at a sequence, and whether it was read for that.
+    async fn at(
+        known: &KnownDefinitions,
+        sequence: u64,
+        groups: Vec<GroupDefinition>,
+    ) -> (Vec<Arc<GroupDefinition>>, bool) {
+        let mut is_read = false;
+        let read = async {
+            is_read = true;
+            Ok(groups)
+        };
+        let found = known.groups(sequence, read).await.expect("readable");
+        (found.ordered(), is_read)
+    }
+
+    #[tokio::test]
+    async fn groups_are_read_once_for_each_sequence() {
+        let known = KnownDefinitions::default();
+        let (first, is_read) = at(&known, 1, vec![definition(1)]).await;
+        assert!(is_read);
+        let (again, is_read) = at(&known, 1, Vec::new()).await;
+        assert!(!is_read);
+        assert_eq!(again, first);
+        let (moved, is_read) = at(&known, 2, Vec::new()).await;
+        assert!(is_read && moved.is_empty());
+        known.forget_groups();
+        let (_, is_read) = at(&known, 2, Vec::new()).await;
+        assert!(is_read);
+    }
+
+    #[tokio::test]
+    async fn groups_are_read_again_when_one_is_another() {
+        let known = KnownDefinitions::default();
+        let (old, new) = (definition(1), definition(2));
+        let id = old.group.id();
+        known.compare(id, Some(&old));
+        at(&known, 1, vec![old.clone()]).await;
+        known.compare(id, Some(&old));
+        let (_, is_read) = at(&known, 1, Vec::new()).await;
+        assert!(!is_read);
+        for found in [Some(&new), None] {
+            known.compare(id, found);
+            let (_, is_read) = at(&known, 1, vec![old.clone()]).await;
+            assert!(is_read, "{found:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_to_read_is_not_remembered() {
+        let known = KnownDefinitions::default();
+        let failing = async { Err(crate::Error::Closed) };
+        assert!(known.groups(1, failing).await.is_err());
+        let (_, is_read) = at(&known, 1, Vec::new()).await;
+        assert!(is_read);
+    }
+
+    #[tokio::test]
+    async fn schemas_go_with_their_group() {
+        let known = KnownDefinitions::default();
+        let resources = [1, 2].map(|life| definition(life).resource);
+        for resource in &resources {
+            let schema = WriterSchema {
+                id: SchemaId(1),
+                avro_json: "\"int\"".to_owned(),
+            };
+            known.remember_schema(resource, schema);
+        }
+        let remembered = || {
+            let found = resources
+                .each_ref()
+                .map(|name| known.schema(SchemaId(1), name));
+            found.map(|schema| schema.is_some())
+        };
+        assert_eq!(remembered(), [true, true]);
+        at(&known, 1, vec![definition(2)]).await;
+        assert_eq!(remembered(), [false, true]);
+        assert!(known.schema(SchemaId(2), &resources[1]).is_none());
+        at(&known, 2, Vec::new()).await;
+        assert_eq!(remembered(), [false, false]);
     }
 }

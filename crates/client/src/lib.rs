@@ -20,15 +20,15 @@ mod statistics;
 mod writer;
 
 pub use control_plane::{
-    ControlPlane, DatasetReservation, FeatureGroups, FeatureViews, Quarantine, REPLAY_CLAIMED_FOR,
-    RESERVED_FOR, TrainingDatasets,
+    ControlPlane, DatasetReservation, Deletion, FeatureGroups, FeatureViews, Quarantine,
+    REPLAY_CLAIMED_FOR, RESERVED_FOR, TrainingDatasets,
 };
 pub use definitions::{Definitions, GroupDefinition, WriterSchema};
 pub use error::{Error, Fault, Result};
 pub use platform::{
     BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
-    check_passed, quarantined_first,
+    check_passed, newest_commits, quarantined_first,
 };
 pub use progress::{OFFLINEFS, ONLINEFS, ends, topic_failed};
 pub use receipt::{Receipt, WaitTarget, new_ingestion_id};

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use twinfold_model::{
     AsOf, Commit, DatasetSpec, DatasetStatistics, EventTime, Feature, FeatureGroup, FeatureGroupId,
-    FeatureType, FeatureVector, FeatureView, FeatureViewId, Position, Positions, QuarantinedRecord,
-    Query, TrainingDataset, Value,
+    FeatureType, FeatureVector, FeatureView, FeatureViewId, GroupDescription, Position, Positions,
+    QuarantinedRecord, Query, TrainingDataset, Value,
 };
 
-use crate::{Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
+use crate::{Deletion, Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
 
 /// Rows with their schema, batch by batch.
 pub struct BatchStream {
@@ -57,7 +57,15 @@ pub trait Catalog: Send + Sync {
         features: Vec<Feature>,
     ) -> Result<Arc<GroupDefinition>>;
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()>;
+    /// Says something else about the group.
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>>;
+
+    /// Deletes the group with its topic and tables.
+    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()>;
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()>;
 
@@ -198,8 +206,14 @@ pub trait Reading: Send + Sync {
         to: Option<AsOf>,
     ) -> Result<BatchStream>;
 
-    /// The newest commits first.
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>>;
+    /// A page of commits, the newest first; with `before` of those that came before this one: at most `limit`,
+    /// none when there are no more. [`newest_commits`] reads several.
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>>;
 
     /// Runs the dataset's query at the newest commits, writes the files, pins the commits.
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset>;
@@ -227,6 +241,24 @@ pub trait Reading: Send + Sync {
     async fn verify_dataset(&self, name: &str, version: u32) -> Result<DatasetCheck>;
 
     async fn delete_dataset(&self, name: &str, version: u32) -> Result<()>;
+}
+
+/// The newest `limit` commits of a group, however many pages they take.
+pub async fn newest_commits(
+    platform: &(impl Reading + ?Sized),
+    group: &FeatureGroupId,
+    limit: usize,
+) -> Result<Vec<Commit>> {
+    let mut found: Vec<Commit> = Vec::new();
+    while found.len() < limit {
+        let before = found.last().map(|commit| commit.id);
+        let page = platform.commits(group, before, limit - found.len()).await?;
+        if page.is_empty() {
+            break;
+        }
+        found.extend(page);
+    }
+    Ok(found)
 }
 
 /// What vectors are made of.

@@ -13,6 +13,6 @@ mod serve;
 
 pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
-pub use pages::{ITEMS_MAX, Paging, token};
+pub use pages::{Paging, after_position, token};
 pub use routes::{Operation, Routes};
 pub use serve::{Stopping, serve};

@@ -5,11 +5,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use twinfold_model::Error as ModelError;
-use twinfold_wire::rest::PageBody;
+use twinfold_model::{Error as ModelError, Offset, PartitionId, Position};
+use twinfold_wire::rest::{PAGE_ITEMS_MAX, PageBody};
 
-/// Items of one page at most.
-pub const ITEMS_MAX: usize = 1_000;
+/// Of one page, unless it is said otherwise.
 const ITEMS: usize = 100;
 
 /// Which part of a list is wanted, as it stands among the query parameters.
@@ -27,9 +26,9 @@ impl Paging {
     pub fn limit(&self) -> Result<usize, ModelError> {
         match self.limit {
             None => Ok(ITEMS),
-            Some(limit) if (1..=ITEMS_MAX).contains(&limit) => Ok(limit),
+            Some(limit) if (1..=PAGE_ITEMS_MAX).contains(&limit) => Ok(limit),
             Some(limit) => Err(ModelError::InvalidQuery {
-                reason: format!("found limit {limit}, wanted 1 to {ITEMS_MAX}"),
+                reason: format!("found limit {limit}, wanted 1 to {PAGE_ITEMS_MAX}"),
             }),
         }
     }
@@ -69,6 +68,24 @@ impl Paging {
             items: all[first..end].iter().map(body).collect(),
             next_page_token: last.map(|last| token(&key(last))),
         })
+    }
+}
+
+/// The position behind which a list begins, as it stands among the query parameters.
+pub fn after_position(
+    after_partition: Option<u32>,
+    after_offset: Option<u64>,
+) -> Result<Option<Position>, ModelError> {
+    match (after_partition, after_offset) {
+        (None, None) => Ok(None),
+        (Some(partition), Some(offset)) => Ok(Some(Position {
+            partition: PartitionId(partition),
+            offset: Offset(offset),
+        })),
+        _ => Err(ModelError::InvalidQuery {
+            reason: "found one of `after_partition` and `after_offset`, wanted both or none"
+                .to_owned(),
+        }),
     }
 }
 
@@ -136,7 +153,7 @@ mod tests {
             let error = paging.after::<u32>().expect_err(page_token).to_string();
             assert!(error.contains(page_token), "{error}");
         }
-        for limit in [0, ITEMS_MAX + 1] {
+        for limit in [0, PAGE_ITEMS_MAX + 1] {
             let paging = Paging {
                 limit: Some(limit),
                 page_token: None,

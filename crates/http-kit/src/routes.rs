@@ -17,15 +17,19 @@ pub(crate) type MakeSchema = fn(&mut SchemaGenerator) -> Schema;
 pub struct Operation {
     pub(crate) summary: &'static str,
     pub(crate) query: Option<MakeSchema>,
-    pub(crate) asks: Option<Content>,
-    pub(crate) answers: Option<Content>,
+    pub(crate) asks: Content,
+    pub(crate) answers: Content,
+    pub(crate) is_keyed: bool,
+    pub(crate) is_tied: bool,
+    pub(crate) is_tagged: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Content {
-    Json(MakeSchema),
+/// The types of a body, any of which it may be; none when there is no body.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Content {
+    pub(crate) json: Option<MakeSchema>,
     /// An Arrow stream.
-    Rows,
+    pub(crate) rows: bool,
 }
 
 impl Operation {
@@ -34,8 +38,11 @@ impl Operation {
         Self {
             summary,
             query: None,
-            asks: None,
-            answers: None,
+            asks: Content::default(),
+            answers: Content::default(),
+            is_keyed: false,
+            is_tied: false,
+            is_tagged: false,
         }
     }
 
@@ -46,22 +53,34 @@ impl Operation {
     }
 
     pub fn asks<B: JsonSchema>(mut self) -> Self {
-        self.asks = Some(Content::Json(SchemaGenerator::subschema_for::<B>));
+        self.asks.json = Some(SchemaGenerator::subschema_for::<B>);
         self
     }
 
     pub fn asks_rows(mut self) -> Self {
-        self.asks = Some(Content::Rows);
+        self.asks.rows = true;
         self
     }
 
     pub fn answers<B: JsonSchema>(mut self) -> Self {
-        self.answers = Some(Content::Json(SchemaGenerator::subschema_for::<B>));
+        self.answers.json = Some(SchemaGenerator::subschema_for::<B>);
         self
     }
 
     pub fn answers_rows(mut self) -> Self {
-        self.answers = Some(Content::Rows);
+        self.answers.rows = true;
+        self
+    }
+
+    /// Carried out only while what it changes has one of the tags of `If-Match`.
+    pub fn tied(mut self) -> Self {
+        self.is_tied = true;
+        self
+    }
+
+    /// Answered with an `ETag`.
+    pub fn tagged(mut self) -> Self {
+        self.is_tagged = true;
         self
     }
 }
@@ -78,6 +97,7 @@ pub(crate) struct Route {
 #[derive(Debug)]
 pub struct Routes<S> {
     below: &'static str,
+    takes_keys: bool,
     router: Router<S>,
     routes: Vec<Route>,
 }
@@ -87,9 +107,16 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     pub fn below(path: &'static str) -> Self {
         Self {
             below: path,
+            takes_keys: false,
             router: Router::new(),
             routes: Vec::new(),
         }
+    }
+
+    /// From now on a `POST` may have an `Idempotency-Key`, which a layer looks at.
+    pub fn taking_keys(mut self) -> Self {
+        self.takes_keys = true;
+        self
     }
 
     pub fn get<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
@@ -116,6 +143,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self.add("put", path, routing::put(handler), operation)
     }
 
+    pub fn patch<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.add("patch", path, routing::patch(handler), operation)
+    }
+
     pub fn delete<H, T>(self, path: &str, handler: H, operation: Operation) -> Self
     where
         H: Handler<T, S>,
@@ -129,8 +164,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         method: &'static str,
         path: &str,
         handler: MethodRouter<S>,
-        operation: Operation,
+        mut operation: Operation,
     ) -> Self {
+        operation.is_keyed = self.takes_keys && method == "post";
         let path = format!("{}{path}", self.below);
         self.router = self.router.route(&path, handler);
         self.routes.push(Route {

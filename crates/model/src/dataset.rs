@@ -90,6 +90,19 @@ pub struct PinnedTable {
     pub commit: u64,
 }
 
+impl PinnedTable {
+    /// What there is in place of the pinned table, when the group's table is called `resource` by now: the
+    /// commits of another life of the group hold other rows. `None` when it is the one that is pinned.
+    pub fn replaced_by(&self, resource: &str) -> Option<String> {
+        (self.resource != resource).then(|| {
+            format!(
+                "; feature group `{}` was deleted and created again since, its history is `{resource}` now",
+                self.group
+            )
+        })
+    }
+}
+
 /// The immutable result of a query at pinned commits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainingDataset {

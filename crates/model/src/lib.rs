@@ -6,6 +6,8 @@
 mod coercion;
 mod commit;
 mod dataset;
+mod description;
+mod difference;
 mod error;
 mod evolution;
 mod feature;
@@ -29,6 +31,8 @@ pub use commit::Commit;
 pub use dataset::{
     DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, PinnedTable, TrainingDataset,
 };
+pub use description::GroupDescription;
+pub use difference::feature_difference;
 pub use error::{Error, Result};
 pub use evolution::evolve;
 pub use feature::{Feature, StructField};

@@ -465,9 +465,6 @@ pub trait Quarantine: Send + Sync {
     /// Gives the group to other replays, if this one has it.
     async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
-    /// How many records of a group were not replayed yet.
-    async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64>;
-
     /// Marks records as replayed and lets go of their bytes; those marked before keep their time. The
     /// mark stays as long as the group: a consumer that reads its topic again from an older position
     /// reports the record again, and it does not come back.

@@ -116,8 +116,9 @@ pub trait OfflineStore: Debug + Send + Sync {
     /// Per partition, the first offset that the table does not contain.
     async fn positions(&self, table: &str) -> Result<Positions>;
 
-    /// The newest commits first, at most `limit`. Commits without rows (creation, evolution) count too.
-    async fn commits(&self, table: &str, limit: usize) -> Result<Vec<Commit>>;
+    /// Commits, the newest first, at most `limit`; with `before` those that came before this one. Commits
+    /// without rows (creation, evolution) count too.
+    async fn commits(&self, table: &str, before: Option<u64>, limit: usize) -> Result<Vec<Commit>>;
 
     /// The table at a commit or a commit time; the newest when `None`.
     async fn snapshot(&self, table: &str, as_of: Option<AsOf>) -> Result<Snapshot>;

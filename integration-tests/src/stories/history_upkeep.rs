@@ -1,5 +1,6 @@
 use std::num::NonZeroU64;
 
+use twinfold_client::newest_commits;
 use twinfold_model::AsOf;
 use twinfold_testkit::{bench_group, bench_rows, eventually};
 
@@ -24,7 +25,7 @@ pub async fn a_history_of_many_small_inserts_is_merged_and_reads_the_same(way: W
     }
     let is_merged = || async {
         platform
-            .commits(group.id(), 100)
+            .commits(group.id(), None, 100)
             .await
             .expect("commits")
             .len()
@@ -32,7 +33,12 @@ pub async fn a_history_of_many_small_inserts_is_merged_and_reads_the_same(way: W
     };
     eventually(WAIT_MAX, is_merged).await;
 
-    let mut commits = platform.commits(group.id(), 100).await.expect("commits");
+    let mut commits = newest_commits(platform, group.id(), usize::MAX)
+        .await
+        .expect("commits");
+    let fifth = commits[4].id;
+    let behind = platform.commits(group.id(), Some(fifth), 3).await;
+    assert_eq!(behind.expect("commits"), commits[5..8]);
     commits.reverse();
     let mut rows = 0;
     for commit in commits {

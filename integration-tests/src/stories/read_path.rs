@@ -142,7 +142,11 @@ pub async fn a_delete_hides_in_both_stores_and_a_later_row_returns(way: Way) {
         weather(&[("JFK", 1, 10.0), ("EWR", 1, 11.0)]),
     )
     .await;
-    let before = platform.commits(group.id(), 1).await.expect("commits")[0].id;
+    let before = platform
+        .commits(group.id(), None, 1)
+        .await
+        .expect("commits")[0]
+        .id;
 
     let at = EventTime::from_micros(3 * HOUR_US);
     let keys = weather(&[("JFK", 0, 0.0)]);

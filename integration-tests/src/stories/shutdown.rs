@@ -2,15 +2,13 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use twinfold_client::Platform;
+use twinfold_client::{Platform, newest_commits};
 use twinfold_testkit::{bench_group, bench_rows};
 
 use crate::{Way, column_i64, history, insert_and_wait, latest};
 
 const ENDS: usize = 2;
 const ROWS_PER_INSERT: usize = 100;
-/// More than there can be.
-const COMMITS_MAX: usize = 100_000;
 /// An end comes when so many more rows were acknowledged, and finds others under way.
 const ROWS_PER_END: i64 = 1_000;
 
@@ -61,7 +59,7 @@ pub async fn an_end_in_the_middle_of_inserts_loses_and_doubles_nothing(way: Way)
     // Reads show a row that was inserted twice once; the history has each record of the topic once.
     let progress = platform.progress(group.id()).await.expect("progress");
     let records: u64 = progress.topic.iter().map(|(_, next)| next.0).sum();
-    let commits = platform.commits(group.id(), COMMITS_MAX).await;
+    let commits = newest_commits(platform, group.id(), usize::MAX).await;
     let commits = commits.expect("commits");
     let kept: u64 = commits.iter().map(|commit| commit.rows_upserted).sum();
     assert_eq!(kept, records);

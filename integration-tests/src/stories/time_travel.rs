@@ -10,7 +10,10 @@ const BOTH: WaitTarget = WaitTarget {
 };
 
 async fn newest_commit(platform: &dyn Platform, group: &FeatureGroup) -> Commit {
-    let mut commits = platform.commits(group.id(), 1).await.expect("commits");
+    let mut commits = platform
+        .commits(group.id(), None, 1)
+        .await
+        .expect("commits");
     commits.remove(0)
 }
 

@@ -1,5 +1,5 @@
 use twinfold_client::{
-    Error, Platform, ReadRequest, ServingRequest, ServingSource, Spine, VectorOptions,
+    Deletion, Error, Platform, ReadRequest, ServingRequest, ServingSource, Spine, VectorOptions,
 };
 use twinfold_model::{FeatureVector, Presence, Value};
 
@@ -69,8 +69,16 @@ pub async fn a_vector_is_put_together_from_several_groups(way: Way) {
     insert_and_wait(platform, zones().id(), rows).await;
     assert_eq!(values(&served(platform).await)[0][1], number(30));
 
-    let in_use = platform.delete_feature_group(zones().id()).await;
+    let in_use = platform
+        .delete_feature_group(zones().id(), Deletion::RefuseIfUsed)
+        .await;
     assert!(matches!(in_use, Err(Error::InUse { .. })), "{in_use:?}");
+    let forced = platform
+        .delete_feature_group(zones().id(), Deletion::Force)
+        .await;
+    forced.expect("it goes all the same");
+    let gone = platform.feature_group("zones", Some(1)).await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
 }
 
 pub async fn training_has_what_was_known_and_later_what_is_served(way: Way) {

@@ -10,15 +10,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{
-    Catalog as _, Entry, Error, Platform, ReadRequest, Result, ServingRequest, ServingSource,
-    Spine, VectorOptions, VectorReader, WaitTarget,
+    Catalog as _, Deletion, Entry, Error, Platform, ReadRequest, Result, ServingRequest,
+    ServingSource, Spine, VectorOptions, VectorReader, WaitTarget,
 };
 use twinfold_embedded::Config;
 use twinfold_integration_tests::{Deployment, Way, history, insert_and_wait, latest, read_all};
 use twinfold_model::{
     DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, Error as ModelError, EventTime,
-    Feature, FeatureGroup, FeatureType, FeatureView, FeatureViewId, Name, Offset, PartitionId,
-    ProjectName, Query, Selection, Value,
+    Feature, FeatureGroup, FeatureType, FeatureView, FeatureViewId, GroupDescription, Name, Offset,
+    PartitionId, ProjectName, Query, Selection, Value,
 };
 use twinfold_testkit::{all_types_group, batch, bench_group, bench_rows, rows, weather_group};
 
@@ -161,6 +161,12 @@ async fn answers(platform: &dyn Platform) -> Vec<Vec<String>> {
         }),
         ..read(select(&["temp"]))
     };
+    let storms = GroupDescription {
+        description: Some("storms, é".to_owned()),
+        tags: None,
+    };
+    let described = platform.describe_feature_group(group.id(), &storms).await;
+    assert_eq!(described.expect("there").group.description(), "storms, é");
     let changes = platform.read_changes(group.id(), None, None).await;
     let made = platform.create_dataset(dataset()).await.expect("dataset");
     let kept = platform.read_dataset("conditions", 1, None).await;
@@ -230,7 +236,11 @@ async fn refusals(platform: &dyn Platform) -> Vec<String> {
         failure(platform.feature_group("No", Some(1)).await),
         failure(platform.feature_group("weather", Some(0)).await),
         failure(platform.append_features(group.id(), vec![temp]).await),
-        failure(platform.delete_feature_group(group.id()).await),
+        failure(
+            platform
+                .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+                .await,
+        ),
         failure(platform.create_feature_view(view(&["origin"])).await),
         failure(platform.feature_view("conditions", Some(2)).await),
         failure(
@@ -445,6 +455,12 @@ async fn requests_that_mean_nothing_are_told_why() {
         ),
         (format!("GET {group}/1/commits?limit=few"), "", 400, "limit"),
         (format!("GET {group}/1/commits?limits=1"), "", 400, "limits"),
+        (
+            format!("GET {group}/1/commits?limit=1001"),
+            "",
+            400,
+            "wanted 1 to 1000",
+        ),
         (
             format!("GET {group}/1/quarantine?after_offset=1"),
             "",

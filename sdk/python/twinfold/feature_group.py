@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,20 +10,20 @@ import pyarrow as pa
 from twinfold.dataframes import DataFrameType, Rows, from_rows, settled, to_rows, to_text
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError
 from twinfold.feature import Feature, Filter, names_of
-from twinfold.group_definition import GroupDefinition, check_first_rows, refuse_another
+from twinfold.group_definition import check_first_rows, refuse_another
+from twinfold.group_history import GroupHistory
 from twinfold.progress import ProgressBar
-from twinfold.quarantine import QuarantinedRow
 from twinfold.query import Query, Selection
 from twinfold.receipt import Receipt
 from twinfold.streaming import StreamingQuery
-from twinfold.times import Time, commit_or_micros, optional_micros
+from twinfold.times import Time, optional_micros
 
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
     from twinfold.feature_store import FeatureStore
 
 
-class FeatureGroup(GroupDefinition):
+class FeatureGroup(GroupHistory):
     """Features with a primary key, an event time, and their two stores.
 
     Made by :meth:`twinfold.FeatureStore.create_feature_group`, found by
@@ -43,16 +42,6 @@ class FeatureGroup(GroupDefinition):
     >>> weather.temp
     Feature('temp', 'double')
     """
-
-    def __init__(
-        self,
-        store: FeatureStore,
-        *,
-        definition: _shapes.GroupDict | None = None,
-        pending: _shapes.GroupSpecDict | None = None,
-    ) -> None:
-        super().__init__(definition=definition, pending=pending)
-        self._store = store
 
     @classmethod
     def _from_core(cls, store: FeatureStore, definition: _shapes.GroupDict) -> FeatureGroup:
@@ -232,9 +221,37 @@ class FeatureGroup(GroupDefinition):
         self._definition = self._store._platform.feature_group(self.name, self.version)
         return self
 
-    def delete(self) -> None:
-        """Remove the group with everything that its stores hold of it."""
-        self._store._platform.delete_feature_group(self.name, self.version)
+    def update(
+        self, *, description: str | None = None, tags: Mapping[str, str] | None = None
+    ) -> FeatureGroup:
+        """Change what people are told about the group; what is not given stays.
+
+        Examples
+        --------
+        >>> weather.update(description="as seen from the tower", tags={"team": "sky"}).tags
+        {'team': 'sky'}
+        """
+        self._created()
+        self._definition = self._store._platform.describe_feature_group(
+            self.name, self.version, description, None if tags is None else dict(tags)
+        )
+        return self
+
+    def delete(self, *, force: bool = False) -> None:
+        """Remove the group with everything that its stores hold of it.
+
+        Parameters
+        ----------
+        force
+            Also while feature views or training datasets use it: such a view can then be neither
+            read nor served, and such a dataset can still be read, but not verified.
+
+        Raises
+        ------
+        InUseError
+            When something uses the group and ``force`` is not set.
+        """
+        self._store._platform.delete_feature_group(self.name, self.version, force)
 
     def select_all(
         self, *, include_primary_key: bool = True, include_event_time: bool = True
@@ -306,47 +323,6 @@ class FeatureGroup(GroupDefinition):
         found = self._store._platform.read_online(self.name, self.version, None)
         return from_rows(found, dataframe_type)
 
-    def read_changes(
-        self,
-        *,
-        after_commit: int | Time | None = None,
-        up_to_commit: int | Time | None = None,
-        dataframe_type: DataFrameType = "pandas",
-    ) -> Any:
-        """What the history gained between two commits, deletes included, as it was written.
-
-        Parameters
-        ----------
-        after_commit
-            The last commit that is not included: its id, or a time, for the last commit at that
-            time. Event times do not matter here. When not given, everything from the beginning.
-        up_to_commit
-            The last commit that is included, in the same way; when not given, the newest.
-        dataframe_type
-            ``pandas``, ``polars`` or ``arrow``.
-
-        Returns
-        -------
-        dataframe
-            The features, then ``_event_time`` and ``_change_type``: ``upsert``, or ``delete`` for
-            a row that has its key alone. Rows of one key are in the order of writing.
-
-        Examples
-        --------
-        >>> before = max(weather.commit_details())
-        >>> weather.commit_delete_record({"origin": ["EWR"]}).wait()
-        >>> weather.read_changes(after_commit=before)[["origin", "_change_type"]].values.tolist()
-        [['EWR', 'delete']]
-        """
-        self._created()
-        found = self._store._platform.read_changes(
-            self.name,
-            self.version,
-            *commit_or_micros(after_commit, "after_commit"),
-            *commit_or_micros(up_to_commit, "up_to_commit"),
-        )
-        return from_rows(found, dataframe_type)
-
     def show(self, n: int = 5, *, online: bool = False) -> None:
         """Print the first rows."""
         self._created()
@@ -355,55 +331,3 @@ class FeatureGroup(GroupDefinition):
             print(to_text(found))
         else:
             self.select_all().show(n)
-
-    def commit_details(self, *, limit: int | None = None) -> dict[int, dict[str, Any]]:
-        """The commits of the history, the newest first.
-
-        Parameters
-        ----------
-        limit
-            At most so many; all when not given.
-
-        Returns
-        -------
-        dict
-            Per commit id: ``committed_at``, ``rows_upserted``, ``rows_deleted``, ``bytes`` and
-            ``positions`` (per partition of the log, the first offset not included).
-
-        Examples
-        --------
-        >>> newest = weather.commit_details(limit=1)
-        >>> [commit["rows_upserted"] for commit in newest.values()]
-        [4]
-        """
-        self._created()
-        if limit is not None and limit < 1:
-            raise InvalidDefinitionError(f"limit: wanted a positive number, found {limit}")
-        found = self._store._platform.commits(self.name, self.version, limit or sys.maxsize)
-        return {
-            commit["id"]: {key: value for key, value in commit.items() if key != "id"}
-            for commit in found
-        }
-
-    def ingest_progress(self) -> _shapes.ProgressDict:
-        """Per partition, how far the log reaches and how far each store has come."""
-        return self._store._platform.progress(self.name, self.version)
-
-    def quarantine(self, *, limit: int = 100) -> list[QuarantinedRow]:
-        """Rows that could not be applied and were not replayed yet."""
-        found = self._store._platform.quarantined(self.name, self.version, limit)
-        return [QuarantinedRow(**row) for row in found]
-
-    def replay(self, rows: Sequence[QuarantinedRow] | None = None) -> Receipt:
-        """Append quarantined rows again as they were; those that are still bad come back.
-
-        Parameters
-        ----------
-        rows
-            Some of :meth:`quarantine`; every one when not given.
-        """
-        if rows is not None and not rows:
-            raise InvalidDefinitionError("replay: wanted at least one row, found none")
-        positions = [(row.partition, row.offset) for row in rows or ()]
-        core = self._store._platform.replay(self.name, self.version, positions)
-        return Receipt(core, online_enabled=self.online_enabled)

@@ -23,7 +23,12 @@ from twinfold.exceptions import (
 from twinfold.feature import Feature, names_of
 from twinfold.feature_group import FeatureGroup
 from twinfold.feature_view import FeatureView
-from twinfold.group_definition import check_options, refuse_another
+from twinfold.group_definition import (
+    asked_for,
+    check_options,
+    refuse_another,
+    refuse_difference,
+)
 from twinfold.query import Query, check_query, column_types
 from twinfold.streaming import stop_all
 from twinfold.times import span_micros
@@ -182,15 +187,13 @@ class FeatureStore:
         Raises
         ------
         InvalidDefinitionError
-            When the group is there with another primary key or event time, or with another ``ttl``
-            or ``online_enabled`` than is given.
+            When the group is there with another primary key or event time, or with other
+            ``features`` or another ``ttl``, ``online_enabled`` or ``partitions`` than are given.
+            Features that may have been added since do not matter, and description and tags are
+            left as they are.
         """
         check_options(self.create_feature_group, options)
-        wanted: dict[str, Any] = {"primary_key": names_of(primary_key), "event_time": event_time}
-        if options.get("ttl") is not None:
-            wanted["ttl_us"] = span_micros(options["ttl"], "ttl")
-        if "online_enabled" in options:
-            wanted["online_enabled"] = options["online_enabled"]
+        wanted = asked_for(names_of(primary_key), event_time, options)
         try:
             found = self._platform.feature_group(name, version)
         except NotFoundError:
@@ -202,6 +205,9 @@ class FeatureStore:
                 # Someone else was faster.
                 found = self._platform.feature_group(name, version)
         refuse_another(found, wanted)
+        if options.get("features") is not None:
+            features = [feature._to_core() for feature in options["features"]]
+            refuse_difference(found, self._platform.feature_difference(found, features))
         return FeatureGroup._from_core(self, found)
 
     def get_feature_group(self, name: str, version: int | None = None) -> FeatureGroup:

@@ -14,6 +14,7 @@ from twinfold.columns import mismatch
 from twinfold.display import count, html_table, text_table
 from twinfold.exceptions import InvalidDefinitionError, NotFoundError, UnknownFeatureError
 from twinfold.feature import Feature, GroupRef
+from twinfold.times import span_micros
 
 if TYPE_CHECKING:
     from twinfold import _core, _shapes
@@ -24,6 +25,7 @@ _COMPARED = {
     "event_time": "event time",
     "ttl_us": "ttl",
     "online_enabled": "online_enabled",
+    "partitions": "partitions",
 }
 
 
@@ -175,14 +177,40 @@ class GroupDefinition:
         return html_table(self._title(), _HEADERS, self._described())
 
 
+def asked_for(
+    primary_key: list[str], event_time: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a group that may be there already is asked for with; the rest may be as it is."""
+    asked: dict[str, Any] = {"primary_key": primary_key, "event_time": event_time}
+    if options.get("ttl") is not None:
+        asked["ttl_us"] = span_micros(options["ttl"], "ttl")
+    for name in ("online_enabled", "partitions"):
+        if name in options:
+            asked[name] = options[name]
+    return asked
+
+
 def refuse_another(found: _shapes.GroupDict, wanted: Mapping[str, Any]) -> None:
     """Refuse a group that is there, but not as it was asked for."""
     there: Mapping[str, Any] = found
-    other = [name for name in _COMPARED if name in wanted and there[name] != wanted[name]]
+    asked = [name for name in _COMPARED if name in wanted]
+    if wanted.get("partitions") is None:
+        # The platform chooses how many.
+        asked = [name for name in asked if name != "partitions"]
+    other = [name for name in asked if there[name] != wanted[name]]
     if other:
         raise InvalidDefinitionError(
             f"feature group `{GroupRef(found['name'], found['version'])}` exists with "
             f"{_listed(there, other)}; wanted {_listed(wanted, other)}"
+        )
+
+
+def refuse_difference(found: _shapes.GroupDict, difference: str | None) -> None:
+    """Refuse a group whose features are not those that it was asked for with."""
+    if difference is not None:
+        raise InvalidDefinitionError(
+            f"feature group `{GroupRef(found['name'], found['version'])}` exists with other "
+            f"features: {difference}"
         )
 
 

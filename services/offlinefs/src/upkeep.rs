@@ -53,7 +53,7 @@ impl Upkeep {
         }
         // It may have been compacted by another process.
         let limit = usize::try_from(due_after).unwrap_or(usize::MAX);
-        let commits = self.store.commits(table, limit).await?;
+        let commits = self.store.commits(table, None, limit).await?;
         match commits.iter().find(|commit| is_compaction(commit)) {
             Some(last) => {
                 self.compacted.insert(table.to_owned(), last.id);
@@ -88,7 +88,7 @@ impl Upkeep {
     }
 
     async fn newest_commit(&self, table: &str) -> Result<u64> {
-        let newest = self.store.commits(table, 1).await?;
+        let newest = self.store.commits(table, None, 1).await?;
         Ok(newest.first().map_or(0, |commit| commit.id))
     }
 }

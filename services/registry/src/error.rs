@@ -29,14 +29,6 @@ pub enum Error {
         name: String,
         hint: String,
     },
-    #[error(
-        "feature group `{group}` exists with another definition: {difference}; use that one or create version {}",
-        group.version + 1
-    )]
-    DefinitionDiffers {
-        group: FeatureGroupId,
-        difference: String,
-    },
     #[error("feature group `{group}` is in use by {}", users.join(", "))]
     InUse {
         group: FeatureGroupId,
@@ -89,7 +81,6 @@ impl Error {
             Self::Invalid(_)
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
-            | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::Stale { .. } => false,
             Self::Schema(error) => matches!(error, SchemaError::Contended { .. }),
@@ -111,7 +102,6 @@ impl Error {
             Self::Invalid(_)
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
-            | Self::DefinitionDiffers { .. }
             | Self::InUse { .. }
             | Self::BeingDeleted { .. }
             | Self::BeingReplayed { .. }
@@ -168,11 +158,6 @@ impl From<Error> for twinfold_client::Error {
                 what: "feature group".into(),
                 name: group.to_string(),
                 reason: format!("it is used by {}", users.join(", ")),
-            },
-            Error::DefinitionDiffers { group, difference } => Self::AlreadyExists {
-                what: "feature group".into(),
-                name: group.to_string(),
-                hint: format!(" with another definition: {difference}"),
             },
             Error::BeingDeleted { group } => Self::NotReady {
                 group: group.to_string(),

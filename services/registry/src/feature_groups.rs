@@ -1,28 +1,17 @@
-use std::collections::BTreeMap;
-use std::time::Duration;
-
+use twinfold_client::Deletion;
 use twinfold_model::{
-    Error as ModelError, Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState, evolve,
+    Error as ModelError, Feature, FeatureGroup, FeatureGroupId, GroupDescription, ProjectName,
+    ResourceState, evolve,
 };
 use twinfold_store_metadata::{Error as MetadataError, GroupRecord, NewSchema};
 use twinfold_wire::rest::FeatureGroupBody;
 
-use crate::difference::first_difference;
 use crate::revision::Expected;
 use crate::subjects::unreadable_as_rows;
 use crate::{Error, Registry, Result, suggestion};
 
 /// How often a change is tried again after someone else changed the same group first.
 const CHANGE_ATTEMPTS_MAX: u32 = 10;
-/// Names of users of a group that an error lists.
-const USERS_LISTED_MAX: usize = 10;
-
-/// What [`Registry::delete_feature_group`] does when feature views or training datasets use the group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
-    RefuseIfUsed,
-    Force,
-}
 
 impl Registry {
     /// Stores the definition in state `Creating`; the loop makes its topic and tables.
@@ -41,23 +30,6 @@ impl Registry {
             },
             Err(other) => Err(other),
         }
-    }
-
-    /// The group as it exists if its definition is the one given, else a new one. An existing group of
-    /// another definition: [`Error::DefinitionDiffers`].
-    pub async fn get_or_create_feature_group(&self, group: FeatureGroup) -> Result<GroupRecord> {
-        let group = as_stored(&group)?;
-        for _ in 0..CHANGE_ATTEMPTS_MAX {
-            if let Some(record) = self.find_group(group.id()).await? {
-                return existing(record, &group);
-            }
-            match self.create_feature_group(group.clone()).await {
-                // Someone else was faster: theirs is the one to compare with.
-                Err(Error::AlreadyExists { .. }) => {}
-                other => return other,
-            }
-        }
-        Err(contended(group.id()))
     }
 
     /// The group, or [`Error::NotFound`] with what there is instead.
@@ -133,15 +105,26 @@ impl Registry {
     pub async fn describe_feature_group(
         &self,
         id: &FeatureGroupId,
-        description: Option<String>,
-        tags: Option<BTreeMap<String, String>>,
+        description: &GroupDescription,
+    ) -> Result<GroupRecord> {
+        self.describe_expected_group(id, description, &Expected::Anything)
+            .await
+    }
+
+    /// The same with a group that is as it is expected to be.
+    pub async fn describe_expected_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let record = self.changeable(id).await?;
-            let mut spec = record.group.to_spec();
-            spec.description = description.clone().unwrap_or(spec.description);
-            spec.tags = tags.clone().unwrap_or(spec.tags);
-            let group = FeatureGroup::new(spec)?;
+            expected.check(&record)?;
+            let group = description.of(&record.group)?;
+            if group == record.group {
+                return Ok(record);
+            }
             // The schema in use, not one made anew: its text may come from an earlier release.
             let schema: NewSchema = self.registered_schema(record.schema).await?.into();
             if let Some(record) = self.replace(&group, &schema, record.revision).await? {
@@ -170,16 +153,14 @@ impl Registry {
         expected: &Expected,
     ) -> Result<()> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
-            // Before the users are looked for: who becomes one meanwhile makes a newer change.
+            // Before the group and its users are looked at: what becomes of them meanwhile is a newer change.
             let seen = self.metadata().newest_change().await?;
             expected.check(&self.feature_group(id).await?)?;
-            let sequence = match deletion {
-                Deletion::Force => None,
-                Deletion::RefuseIfUsed => {
-                    self.require_unused(id).await?;
-                    Some(seen)
-                }
-            };
+            if deletion == Deletion::RefuseIfUsed {
+                self.require_unused(id).await?;
+            }
+            let is_any = deletion == Deletion::Force && *expected == Expected::Anything;
+            let sequence = (!is_any).then_some(seen);
             match self.metadata().begin_deletion(id, sequence).await {
                 Ok(()) => {
                     self.changed().await;
@@ -190,46 +171,6 @@ impl Registry {
             }
         }
         Err(contended(id))
-    }
-
-    /// Returns when the group is `Active`. A failed attempt is no end, because it is tried again; the
-    /// timeout's error tells its reason.
-    pub async fn wait_active(&self, id: &FeatureGroupId, timeout: Duration) -> Result<GroupRecord> {
-        let mut feed = self.newest_change();
-        let waiting = async {
-            loop {
-                feed.borrow_and_update();
-                let record = self.feature_group(id).await?;
-                match record.state {
-                    ResourceState::Active => return Ok(record),
-                    ResourceState::Deleting => return Err(being_deleted(id)),
-                    ResourceState::Creating | ResourceState::Failed { .. } => {}
-                }
-                feed.changed().await.expect("self holds the sender");
-            }
-        };
-        match tokio::time::timeout(timeout, waiting).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.not_ready(id, "active", timeout).await?),
-        }
-    }
-
-    /// Returns when nothing of the group is left.
-    pub async fn wait_removed(&self, id: &FeatureGroupId, timeout: Duration) -> Result<()> {
-        let mut feed = self.newest_change();
-        let waiting = async {
-            loop {
-                feed.borrow_and_update();
-                if self.find_group(id).await?.is_none() {
-                    return Ok::<(), Error>(());
-                }
-                feed.changed().await.expect("self holds the sender");
-            }
-        };
-        match tokio::time::timeout(timeout, waiting).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.not_ready(id, "removed", timeout).await?),
-        }
     }
 
     pub(crate) async fn find_group(&self, id: &FeatureGroupId) -> Result<Option<GroupRecord>> {
@@ -283,17 +224,6 @@ impl Registry {
         }
     }
 
-    async fn require_unused(&self, id: &FeatureGroupId) -> Result<()> {
-        let users = self.users(id).await?;
-        if users.is_empty() {
-            return Ok(());
-        }
-        Err(Error::InUse {
-            group: id.clone(),
-            users,
-        })
-    }
-
     /// Producers may have registered schemas that have a field of the name of a feature that is new: rows
     /// written with them must be readable as before.
     async fn require_readable(&self, before: &GroupRecord, evolved: &FeatureGroup) -> Result<()> {
@@ -313,33 +243,6 @@ impl Registry {
         Ok(())
     }
 
-    /// What refers to the group, in words; the list is cut.
-    async fn users(&self, id: &FeatureGroupId) -> Result<Vec<String>> {
-        let views = self.metadata().views(None).await?;
-        let datasets = self.metadata().datasets(None).await?;
-        let views = views
-            .iter()
-            .filter(|view| view.query.groups().any(|group| group == id))
-            .map(|view| format!("feature view `{}`", view.id));
-        let datasets = datasets
-            .iter()
-            .filter(|dataset| {
-                let mut pinned = dataset.pins.iter().map(|pin| &pin.group);
-                pinned.any(|group| group == id) || dataset.query.groups().any(|group| group == id)
-            })
-            .map(|dataset| {
-                let (project, name, version) = (&dataset.project, &dataset.name, dataset.version);
-                format!("training dataset `{project}.{name}_{version}`")
-            });
-        let mut users: Vec<String> = views.chain(datasets).collect();
-        if users.len() > USERS_LISTED_MAX {
-            let more = users.len() - USERS_LISTED_MAX;
-            users.truncate(USERS_LISTED_MAX);
-            users.push(format!("{more} more"));
-        }
-        Ok(users)
-    }
-
     async fn unknown_group(
         &self,
         project: &ProjectName,
@@ -352,41 +255,6 @@ impl Registry {
         let what = "feature group";
         Ok(suggestion::not_found(what, project, name, version, known))
     }
-
-    async fn not_ready(
-        &self,
-        group: &FeatureGroupId,
-        wanted: &'static str,
-        waited: Duration,
-    ) -> Result<Error> {
-        let state = self.find_group(group).await?.map(|record| record.state);
-        let reason = match (self.last_failure(group), state) {
-            (Some(reason), _) | (None, Some(ResourceState::Failed { reason })) => reason,
-            (None, Some(ResourceState::Creating)) => "it is being created".to_owned(),
-            (None, Some(ResourceState::Deleting)) => "it is being deleted".to_owned(),
-            (None, Some(ResourceState::Active)) => "it is active".to_owned(),
-            (None, None) => "it does not exist".to_owned(),
-        };
-        Ok(Error::NotReady {
-            group: group.clone(),
-            wanted,
-            waited,
-            reason,
-        })
-    }
-}
-
-fn existing(record: GroupRecord, wanted: &FeatureGroup) -> Result<GroupRecord> {
-    if record.state == ResourceState::Deleting {
-        return Err(being_deleted(wanted.id()));
-    }
-    match first_difference(&record.group, wanted) {
-        None => Ok(record),
-        Some(difference) => Err(Error::DefinitionDiffers {
-            group: wanted.id().clone(),
-            difference,
-        }),
-    }
 }
 
 /// The group as it will be read back. What cannot be read back must not be stored; a feature's public
@@ -395,7 +263,7 @@ fn as_stored(group: &FeatureGroup) -> Result<FeatureGroup> {
     Ok(FeatureGroup::try_from(FeatureGroupBody::from(group))?)
 }
 
-fn being_deleted(group: &FeatureGroupId) -> Error {
+pub(crate) fn being_deleted(group: &FeatureGroupId) -> Error {
     Error::BeingDeleted {
         group: group.clone(),
     }

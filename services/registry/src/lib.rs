@@ -8,7 +8,6 @@
 mod avro;
 mod changes;
 mod controller;
-mod difference;
 mod error;
 mod feature_groups;
 mod feature_views;
@@ -26,6 +25,8 @@ pub mod service;
 pub mod subjects;
 mod suggestion;
 mod training_datasets;
+mod users;
+mod waiting;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -42,7 +43,6 @@ use twinfold_wire::rest::GroupRecordBody;
 
 pub use controller::Pass;
 pub use error::{Error, Result};
-pub use feature_groups::Deletion;
 pub use foreign::{ForeignConfig, ForeignError, ForeignRegistry};
 pub use local::LocalRegistry;
 pub use revision::{Expected, revision};

@@ -22,11 +22,6 @@ impl Registry {
         Ok(self.metadata().quarantined(group, after, limit).await?)
     }
 
-    /// How many records of a group were not replayed yet.
-    pub async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {
-        Ok(self.metadata().quarantine_count(group).await?)
-    }
-
     /// Lets one replay of a group go on for [`REPLAY_CLAIMED_FOR`]; the others are refused so long.
     pub async fn claim_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()> {
         let now = self.now();

@@ -195,17 +195,14 @@ impl Registry {
     /// The table that a pin names belongs to the group as it is now, and is not about to go.
     async fn check_pin(&self, pin: &PinnedTable) -> Result<()> {
         let record = self.changeable(&pin.group).await?;
-        if record.resource == pin.resource {
-            return Ok(());
+        match pin.replaced_by(&record.resource) {
+            None => Ok(()),
+            Some(hint) => Err(Error::NotFound {
+                what: "history table",
+                name: pin.resource.clone(),
+                hint,
+            }),
         }
-        Err(Error::NotFound {
-            what: "history table",
-            name: pin.resource.clone(),
-            hint: format!(
-                "; feature group `{}` was deleted and created again since, its history is `{}` now",
-                pin.group, record.resource
-            ),
-        })
     }
 
     async fn unknown_dataset(

@@ -6,7 +6,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use twinfold_service_kit::with_causes;
-use twinfold_wire::rest::{ErrorBody, PageBody};
+use twinfold_wire::rest::{ErrorBody, PAGE_ITEMS_MAX, PageBody};
 use uuid::Uuid;
 
 use crate::{Error, Result};
@@ -15,8 +15,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait that is asked for.
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Items of one page of a list.
-pub(super) const PAGE_ITEMS_MAX: usize = 1_000;
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// What a service says to a key whose request it is serving.
 const UNDER_WAY: &str = "request_under_way";
@@ -42,12 +40,13 @@ pub(super) struct Service {
 }
 
 impl Service {
-    pub(super) fn new(what: &'static str, base: &str) -> Result<Self> {
+    /// `root` is where all that is asked for lies, below the address.
+    pub(super) fn new(what: &'static str, address: &str, root: &str) -> Result<Self> {
         let client = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT);
         let client = client.build();
         Ok(Self {
             client: client.map_err(|error| failed(what, &error))?,
-            base: base.trim_end_matches('/').to_owned(),
+            base: format!("{}{root}", address.trim_end_matches('/')),
             what,
         })
     }

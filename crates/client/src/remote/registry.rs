@@ -1,6 +1,5 @@
 mod feature_groups;
 mod feature_views;
-mod path;
 mod quarantine;
 mod training_datasets;
 
@@ -18,9 +17,12 @@ use twinfold_wire::rest::{
 };
 
 use super::http::Service;
+use super::path;
 use crate::known::{KnownDefinitions, KnownGroups};
 use crate::{Definitions, Error, GroupDefinition, Result, WriterSchema};
 
+/// Where all of it lies.
+const ROOT: &str = "/v1";
 /// One question after the newest change is held open for this long.
 const WAIT: Duration = Duration::from_secs(20);
 /// Between questions while the registry does not answer.
@@ -41,8 +43,8 @@ impl RemoteRegistry {
     pub fn connect(url: &str) -> BoxFuture<'_, Result<Self>> {
         // Boxed: compiled here, and not by all who connect.
         Box::pin(async move {
-            let registry = Service::new("registry", url)?;
-            let newest: NewestChangeBody = registry.get("/v1/changes/newest").await?;
+            let registry = Service::new("registry", url, ROOT)?;
+            let newest: NewestChangeBody = registry.get("/changes/newest").await?;
             Ok(Self {
                 registry,
                 newest: watch::Sender::new(newest.sequence),
@@ -95,7 +97,7 @@ impl RemoteRegistry {
     /// The sequence of the newest change once it is another than `after`, or after `wait`.
     async fn newest_change(&self, after: u64, wait: Duration) -> Result<u64> {
         let wait_ms = wait.as_millis();
-        let path = format!("/v1/changes/newest?after={after}&wait_ms={wait_ms}");
+        let path = format!("/changes/newest?after={after}&wait_ms={wait_ms}");
         let newest: NewestChangeBody = self.registry.get(&path).await?;
         Ok(newest.sequence)
     }
@@ -130,7 +132,7 @@ impl Definitions for RemoteRegistry {
         if let Some(schema) = self.known.schema(id, resource) {
             return Ok(Some(schema));
         }
-        let path = format!("/v1/schemas/{}?resource={resource}", id.0);
+        let path = format!("/schemas/{}?resource={resource}", id.0);
         let body: SchemaBody = match self.registry.get(&path).await {
             Err(Error::NotFound { .. }) => return Ok(None),
             answer => answer?,
@@ -152,7 +154,7 @@ impl Definitions for RemoteRegistry {
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
         for report in quarantine::reports(&records) {
             let bodies: Vec<_> = report.iter().map(QuarantinedRecordBody::from).collect();
-            self.registry.post("/v1/quarantine", &bodies).await?;
+            self.registry.post("/quarantine", &bodies).await?;
         }
         Ok(())
     }

@@ -9,11 +9,16 @@ use crate::{Answer, IdempotencyKeys, KeyClaim, KeyState, KeyedRequest, Result};
 impl IdempotencyKeys for Store {
     async fn claim_key(&self, request: KeyedRequest<'_>) -> Result<KeyState> {
         let mut transaction = self.write().await?;
+        // Two statements, each of which finds its rows by an index: this one by age, and the next one key.
+        sqlx::query("DELETE FROM idempotency_keys WHERE claimed_at_us < $1")
+            .bind(request.forget_before.micros())
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query(
             "DELETE FROM idempotency_keys
-             WHERE claimed_at_us < $1 OR (status IS NULL AND claimed_at_us < $2)",
+             WHERE idempotency_key = $1 AND claimed_at_us < $2 AND status IS NULL",
         )
-        .bind(request.forget_before.micros())
+        .bind(request.key)
         .bind(request.abandoned_before.micros())
         .execute(&mut *transaction)
         .await?;

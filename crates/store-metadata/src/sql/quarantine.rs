@@ -130,19 +130,6 @@ impl Quarantine for Store {
         Ok(transaction.commit().await?)
     }
 
-    async fn quarantine_count(&self, group: &FeatureGroupId) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM quarantine q JOIN feature_groups g ON g.id = q.group_id
-             WHERE g.project = $1 AND g.name = $2 AND g.version = $3 AND q.replayed_at_us IS NULL",
-        )
-        .bind(group.project.as_str())
-        .bind(group.name.as_str())
-        .bind(i64::from(group.version))
-        .fetch_one(&mut *self.read().await?)
-        .await?;
-        number("quarantine count", count)
-    }
-
     async fn mark_replayed(
         &self,
         group: &FeatureGroupId,

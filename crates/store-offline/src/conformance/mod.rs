@@ -80,7 +80,10 @@ pub async fn an_append_already_contained_adds_nothing(
             panic!("wanted AlreadyCommitted, found {refused:?}");
         };
     }
-    assert_eq!(store.commits("t", 10).await.expect("commits").len(), 3);
+    assert_eq!(
+        store.commits("t", None, 10).await.expect("commits").len(),
+        3
+    );
     let snapshot = store.snapshot("t", None).await.expect("snapshot");
     assert_eq!(ids(&snapshot).await.len(), 14);
 }
@@ -249,13 +252,16 @@ pub async fn many_commits_survive_a_restart(open: impl AsyncFn() -> Arc<dyn Offl
         let done = store.append("t", append(partition, first..first + 1)).await;
         assert_eq!(done.expect("append").id, commit + 1);
     }
-    let before = store.commits("t", 1000).await.expect("commits");
+    let before = store.commits("t", None, 1000).await.expect("commits");
     drop(store);
     let store = open().await;
     let next = MANY_COMMITS / 3;
     let wanted = Positions::from_iter((0..3).map(|p| (PartitionId(p), Offset(next))));
     assert_eq!(store.positions("t").await.expect("positions"), wanted);
-    assert_eq!(store.commits("t", 1000).await.expect("commits"), before);
+    assert_eq!(
+        store.commits("t", None, 1000).await.expect("commits"),
+        before
+    );
     let snapshot = store.snapshot("t", None).await.expect("snapshot");
     assert_eq!(ids(&snapshot).await.len() as u64, MANY_COMMITS);
     let first = i64::try_from(next).expect("small");
@@ -281,7 +287,7 @@ pub async fn the_past_reads_the_same_for_ever(open: impl AsyncFn() -> Arc<dyn Of
             .await
             .expect("append");
     }
-    let commits = store.commits("t", 10).await.expect("commits");
+    let commits = store.commits("t", None, 10).await.expect("commits");
     let store = open().await;
     for commit in &commits {
         let wanted: Vec<i64> = (0..i64::try_from(commit.id).expect("small") * 2).collect();
@@ -354,7 +360,10 @@ pub async fn a_table_gains_columns(open: impl AsyncFn() -> Arc<dyn OfflineStore>
         .create_table("t", evolved.clone())
         .await
         .expect("evolve again");
-    assert_eq!(store.commits("t", 10).await.expect("commits").len(), 3);
+    assert_eq!(
+        store.commits("t", None, 10).await.expect("commits").len(),
+        3
+    );
     assert_eq!(
         store.positions("t").await.expect("positions"),
         positions(0, 3)
@@ -409,14 +418,32 @@ pub async fn commits_are_listed_newest_first(open: impl AsyncFn() -> Arc<dyn Off
         );
     }
     made.reverse();
-    let listed = open().await.commits("t", 100).await.expect("commits");
+    let listed = open().await.commits("t", None, 100).await.expect("commits");
     assert_eq!(listed[..5], made[..]);
     let ids: Vec<u64> = listed.iter().map(|commit| commit.id).collect();
     assert_eq!(ids, [5, 4, 3, 2, 1, 0]);
     assert!(listed.is_sorted_by(|newer, older| newer.committed_at >= older.committed_at));
     assert_eq!(listed[5].rows_upserted, 0, "creation has no rows");
-    assert_eq!(store.commits("t", 2).await.expect("commits"), listed[..2]);
-    assert!(store.commits("t", 0).await.expect("commits").is_empty());
+    assert_eq!(
+        store.commits("t", None, 2).await.expect("commits"),
+        listed[..2]
+    );
+    assert!(
+        store
+            .commits("t", None, 0)
+            .await
+            .expect("commits")
+            .is_empty()
+    );
+    for (before, wanted) in [
+        (4, &listed[2..5]),
+        (9, &listed[..3]),
+        (1, &listed[5..]),
+        (0, &listed[..0]),
+    ] {
+        let found = store.commits("t", Some(before), 3).await;
+        assert_eq!(found.expect("commits"), wanted, "before {before}");
+    }
 }
 
 /// Nothing of a dropped table is left, and its name is free.
@@ -486,10 +513,10 @@ pub async fn compaction_is_invisible(open: impl AsyncFn() -> Arc<dyn OfflineStor
         .await
         .expect("snapshot");
     assert_eq!(ids(&past).await, [0, 1, 2]);
-    let commits = store.commits("t", 2).await.expect("commits");
+    let commits = store.commits("t", None, 2).await.expect("commits");
     assert_eq!((commits[1].id, commits[1].rows_upserted), (8, 0));
     assert!(commits[1].bytes > 0, "it says that it wrote");
-    let evolution = &store.commits("t", 3).await.expect("commits")[2];
+    let evolution = &store.commits("t", None, 3).await.expect("commits")[2];
     assert_eq!((evolution.id, evolution.bytes), (7, 0));
 }
 
@@ -642,7 +669,7 @@ pub async fn unknown_tables_are_errors(open: impl AsyncFn() -> Arc<dyn OfflineSt
         Err(Error::UnknownTable { .. })
     ));
     assert!(matches!(
-        store.commits("x", 1).await,
+        store.commits("x", None, 1).await,
         Err(Error::UnknownTable { .. })
     ));
     assert!(matches!(

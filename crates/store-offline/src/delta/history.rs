@@ -13,9 +13,11 @@ use crate::{Error, Result, Snapshot};
 const LISTING_READS_MAX: usize = 8;
 
 impl Table {
-    pub(super) async fn commits(&self, limit: usize) -> Result<Vec<Commit>> {
+    pub(super) async fn commits(&self, before: Option<u64>, limit: usize) -> Result<Vec<Commit>> {
         let head = self.head().await?;
-        let ids = (0..=head.commit).rev().take(limit);
+        let all = head.commit + 1;
+        let ids = (0..before.map_or(all, |before| before.min(all))).rev();
+        let ids = ids.take(limit);
         stream::iter(ids)
             .map(|id| self.standing(id))
             .buffered(LISTING_READS_MAX)

@@ -149,8 +149,8 @@ impl OfflineStore for DeltaStore {
         Ok(self.table(table)?.head().await?.positions.clone())
     }
 
-    async fn commits(&self, table: &str, limit: usize) -> Result<Vec<Commit>> {
-        self.table(table)?.commits(limit).await
+    async fn commits(&self, table: &str, before: Option<u64>, limit: usize) -> Result<Vec<Commit>> {
+        self.table(table)?.commits(before, limit).await
     }
 
     async fn snapshot(&self, table: &str, as_of: Option<AsOf>) -> Result<Snapshot> {

@@ -130,7 +130,7 @@ async fn a_failed_append_leaves_the_table_as_it_was() {
     assert_eq!(data_files(&table), 1, "no row without a commit is left");
 
     assert_eq!(count(&store).await, 1);
-    assert_eq!(store.commits("t", 10).await.expect("valid").len(), 2);
+    assert_eq!(store.commits("t", None, 10).await.expect("valid").len(), 2);
     assert_eq!(store.append("t", append(0, 2)).await.expect("valid").id, 2);
     assert_eq!(count(&store).await, 2);
 }
@@ -218,7 +218,7 @@ async fn commit_times_never_decrease_whatever_other_clocks_say() {
     let folder = tempfile::tempdir().expect("valid");
     let writer = store(folder.path()).await;
     writer.create_table("t", schema()).await.expect("valid");
-    let created = writer.commits("t", 1).await.expect("valid")[0].committed_at;
+    let created = writer.commits("t", None, 1).await.expect("valid")[0].committed_at;
     writer.append("t", append(0, 1)).await.expect("valid");
     let ahead_ms = created.micros() / 1000 + 60_000;
     for (commit, committed_ms) in [(2, ahead_ms), (3, 5), (4, 5)] {
@@ -233,7 +233,7 @@ async fn commit_times_never_decrease_whatever_other_clocks_say() {
     store.append("t", append(0, 3)).await.expect("valid");
     assert!(last.committed_at.micros() >= ahead_ms * 1000, "{last:?}");
 
-    let commits = store.commits("t", 10).await.expect("valid");
+    let commits = store.commits("t", None, 10).await.expect("valid");
     assert!(commits.is_sorted_by(|newer, older| newer.committed_at >= older.committed_at));
     assert_eq!(commits[2].positions, commits[5].positions);
     let before = EventTime::from_micros(created.micros() - 1);
@@ -269,7 +269,7 @@ async fn a_drop_that_was_cut_short_is_finished_by_the_next_open() {
 
 /// 50 commits make a checkpoint.
 async fn append_until(store: &Arc<dyn OfflineStore>, last_commit: u64) {
-    let mut next = store.commits("t", 1).await.expect("valid")[0].id + 1;
+    let mut next = store.commits("t", None, 1).await.expect("valid")[0].id + 1;
     while next <= last_commit {
         let commit = store.append("t", append(0, next)).await.expect("valid");
         next = commit.id + 1;

@@ -73,7 +73,7 @@ async fn of_two_writers_one_commits_and_the_other_hears_of_it() {
             assert!(expected, "{refused:?}");
         }
     }
-    let commits = two.commits("t", 100).await.expect("commits");
+    let commits = two.commits("t", None, 100).await.expect("commits");
     assert_eq!(
         commits
             .iter()

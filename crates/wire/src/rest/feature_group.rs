@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use twinfold_model::{
-    Error, Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, ResourceState, Ttl,
+    Error, Feature, FeatureGroup, FeatureGroupId, FeatureGroupSpec, GroupDescription,
+    ResourceState, Ttl,
 };
 
 use super::ValueBody;
@@ -55,6 +56,16 @@ pub struct FeatureGroupBody {
     pub tags: BTreeMap<String, String>,
 }
 
+/// What people are told about a feature group; what is absent stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupDescriptionBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, String>>,
+}
+
 /// Where a resource stands: `{"state": "failed", "reason": "…"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
@@ -88,6 +99,24 @@ impl TryFrom<FeatureGroupIdBody> for FeatureGroupId {
 
     fn try_from(body: FeatureGroupIdBody) -> Result<Self, Error> {
         Self::new(&body.project, &body.name, body.version)
+    }
+}
+
+impl From<&GroupDescription> for GroupDescriptionBody {
+    fn from(said: &GroupDescription) -> Self {
+        Self {
+            description: said.description.clone(),
+            tags: said.tags.clone(),
+        }
+    }
+}
+
+impl From<GroupDescriptionBody> for GroupDescription {
+    fn from(body: GroupDescriptionBody) -> Self {
+        Self {
+            description: body.description,
+            tags: body.tags,
+        }
     }
 }
 

@@ -27,7 +27,9 @@ pub use dataset::{
     TrainingDatasetBody,
 };
 pub use error::{ErrorBody, ErrorDetailsBody, InvalidBody};
-pub use feature_group::{FeatureBody, FeatureGroupBody, FeatureGroupIdBody, StateBody};
+pub use feature_group::{
+    FeatureBody, FeatureGroupBody, FeatureGroupIdBody, GroupDescriptionBody, StateBody,
+};
 pub use feature_view::{FeatureViewBody, FeatureViewIdBody};
 pub use filter::{CompareOpBody, FILTER_DEPTH_MAX, FilterBody, filter_depth};
 pub use platform::{GroupDefinitionBody, LimitsBody, PlatformBody};
@@ -36,8 +38,9 @@ pub use query::{AsOfBody, JoinBody, JoinKindBody, JoinPairBody, QueryBody, Selec
 pub use reading::{DatasetCheckBody, ReadBody};
 pub use receipt::{PositionsBody, ProgressBody, ReceiptBody, WaitBody};
 pub use registry::{
-    GroupRecordBody, NewestChangeBody, PageBody, PinnedCommitsBody, ProjectBody, ReservationBody,
-    ReserveDatasetBody, ResolvedDatasetBody, SchemaBody,
+    ChangeBody, ChangedBody, GroupRecordBody, NewestChangeBody, PAGE_ITEMS_MAX, PageBody,
+    PinnedCommitsBody, ProjectBody, ReservationBody, ReserveDatasetBody, ResolvedDatasetBody,
+    SchemaBody,
 };
 pub use scalar::{Decimal, Exact, Hex};
 pub use serving::{

@@ -1,7 +1,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{DatasetSpecBody, FeatureGroupBody, QueryBody, StateBody};
+use super::{
+    DatasetSpecBody, FeatureGroupBody, FeatureGroupIdBody, FeatureViewIdBody, QueryBody, StateBody,
+};
+
+/// Items of one page at most, of every list that comes in pages.
+pub const PAGE_ITEMS_MAX: usize = 1_000;
 
 /// Some of a list, in its order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +52,28 @@ pub struct SchemaBody {
 #[serde(deny_unknown_fields)]
 pub struct NewestChangeBody {
     pub sequence: u64,
+}
+
+/// One change of a definition or of its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeBody {
+    /// Increases by at least one per change.
+    pub sequence: u64,
+    pub of: ChangedBody,
+}
+
+/// What was changed: `{"feature_group": {"project": "default", …}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum ChangedBody {
+    FeatureGroup(FeatureGroupIdBody),
+    FeatureView(FeatureViewIdBody),
+    TrainingDataset {
+        project: String,
+        name: String,
+        version: u32,
+    },
 }
 
 /// Commits that training datasets were read from.

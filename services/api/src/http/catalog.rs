@@ -3,10 +3,12 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_client::GroupDefinition;
+use twinfold_client::{Deletion, GroupDefinition};
 use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
-use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
+use twinfold_wire::rest::{
+    FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody, GroupDescriptionBody,
+};
 
 use super::{Answer, Api, GroupPath, group_id, group_path};
 
@@ -31,10 +33,17 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
                 .query::<Version>()
                 .answers::<GroupDefinitionBody>(),
         )
+        .patch(
+            &group_path(""),
+            describe_group,
+            Operation::new("Change description and tags of a feature group")
+                .asks::<GroupDescriptionBody>()
+                .answers::<GroupDefinitionBody>(),
+        )
         .delete(
             &group_path(""),
             delete_group,
-            Operation::new("Delete a feature group with its topic and tables"),
+            Operation::new("Delete a feature group with its topic and tables").query::<Forced>(),
         )
         .post(
             &group_path("/features"),
@@ -115,9 +124,33 @@ async fn append_features(
     Ok(Json(body(&changed)))
 }
 
-async fn delete_group(State(api): State<Api>, path: GroupPath) -> Result<StatusCode, Failure> {
+async fn describe_group(
+    State(api): State<Api>,
+    path: GroupPath,
+    extract::Json(said): extract::Json<GroupDescriptionBody>,
+) -> Answer<GroupDefinitionBody> {
     let id = group_id(path)?;
-    api.platform.delete_feature_group(&id).await?;
+    let said = said.into();
+    let described = api.platform.describe_feature_group(&id, &said).await?;
+    Ok(Json(body(&described)))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forced {
+    /// Also while feature views or training datasets use it.
+    #[serde(default)]
+    force: bool,
+}
+
+async fn delete_group(
+    State(api): State<Api>,
+    path: GroupPath,
+    extract::Query(Forced { force }): extract::Query<Forced>,
+) -> Result<StatusCode, Failure> {
+    let id = group_id(path)?;
+    let deletion = Deletion::forced(force);
+    api.platform.delete_feature_group(&id, deletion).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

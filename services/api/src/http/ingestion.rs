@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
-use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract};
-use twinfold_model::{Error as ModelError, EventTime, Offset, PartitionId, Position};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, after_position, extract};
+use twinfold_model::{EventTime, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
@@ -120,34 +120,19 @@ struct Page {
     limit: Option<usize>,
 }
 
-impl Page {
-    fn after(&self) -> Result<Option<Position>, ModelError> {
-        match (self.after_partition, self.after_offset) {
-            (None, None) => Ok(None),
-            (Some(partition), Some(offset)) => Ok(Some(Position {
-                partition: PartitionId(partition),
-                offset: Offset(offset),
-            })),
-            _ => Err(ModelError::InvalidQuery {
-                reason: "found one of `after_partition` and `after_offset`, wanted both or none"
-                    .to_owned(),
-            }),
-        }
-    }
-}
-
 async fn quarantined(
     State(api): State<Api>,
     path: GroupPath,
     extract::Query(page): extract::Query<Page>,
 ) -> Answer<Vec<QuarantinedRecordBody>> {
     let id = group_id(path)?;
+    let after = after_position(page.after_partition, page.after_offset)?;
     let paging = Paging {
         limit: page.limit,
         page_token: None,
     };
     let limit = paging.limit()?;
-    let records = api.platform.quarantined(&id, page.after()?, limit).await?;
+    let records = api.platform.quarantined(&id, after, limit).await?;
     let bodies = records.iter().map(QuarantinedRecordBody::from);
     Ok(Json(bodies.collect()))
 }

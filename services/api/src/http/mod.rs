@@ -6,6 +6,7 @@ mod catalog;
 mod datasets;
 mod ingestion;
 mod limits;
+mod media_type;
 mod reading;
 mod rows_budget;
 mod serving;

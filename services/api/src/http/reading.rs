@@ -2,32 +2,30 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::Response;
 use futures::{StreamExt, future};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{BatchStream, ReadRequest, Spine};
 use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
-use twinfold_http_kit::{Failure, Operation, Routes};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, token};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
-use twinfold_wire::arrow_stream::{CONTENT_TYPE as ARROW_STREAM, REQUEST_KEY, without_request};
-use twinfold_wire::rest::{CommitBody, ReadBody};
+use twinfold_wire::arrow_stream::{REQUEST_KEY, without_request};
+use twinfold_wire::rest::{CommitBody, PageBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
+use super::media_type::MediaType;
 use super::rows_budget::Room;
 use super::{Answer, Api, GroupPath, group_id, group_path};
-
-/// Commits that are listed unless it is said otherwise.
-const COMMITS: usize = 100;
 
 pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
     routes
         .post(
             "/reads",
             read,
-            Operation::new("Rows of a query over histories; a spine is the body instead")
+            Operation::new("Rows of a query over histories; over a spine, if the body is one")
                 .asks::<ReadBody>()
+                .asks_rows()
                 .answers_rows(),
         )
         .get(
@@ -45,18 +43,15 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
         .get(
             &group_path("/commits"),
             commits,
-            Operation::new("The newest commits of a history")
+            Operation::new("The commits of a history, the newest first")
                 .query::<Listing>()
-                .answers::<Vec<CommitBody>>(),
+                .answers::<PageBody<CommitBody>>(),
         )
 }
 
-/// A body of rows is a spine, with the request in its schema's metadata; any other is the request.
+/// A body of rows is a spine, with the request in its schema's metadata; JSON is the request itself.
 async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, Failure> {
-    let is_spine = headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|found| found.as_bytes() == ARROW_STREAM.as_bytes());
-    if is_spine {
+    if MediaType::of(&headers)? == MediaType::Rows {
         let (request, room) = over_spine(body, &api).await?;
         let rows = api.platform.read(request).await?;
         return answer(keeping(room, rows)).await;
@@ -137,16 +132,29 @@ async fn read_changes(
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Listing {
+    /// Begins behind this commit.
+    before: Option<u64>,
     limit: Option<usize>,
+    page_token: Option<String>,
 }
 
 async fn commits(
     State(api): State<Api>,
     path: GroupPath,
     extract::Query(listing): extract::Query<Listing>,
-) -> Answer<Vec<CommitBody>> {
+) -> Answer<PageBody<CommitBody>> {
     let id = group_id(path)?;
-    let limit = listing.limit.unwrap_or(COMMITS);
-    let commits = api.platform.commits(&id, limit).await?;
-    Ok(Json(commits.iter().map(CommitBody::from).collect()))
+    let Listing {
+        before,
+        limit,
+        page_token,
+    } = listing;
+    let paging = Paging { limit, page_token };
+    let (before, limit) = (paging.after()?.or(before), paging.limit()?);
+    let commits = api.platform.commits(&id, before, limit).await?;
+    let last = commits.last().filter(|_| commits.len() == limit);
+    Ok(Json(PageBody {
+        items: commits.iter().map(CommitBody::from).collect(),
+        next_page_token: last.map(|last| token(&last.id)),
+    }))
 }

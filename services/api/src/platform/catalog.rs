@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use twinfold_client::{Catalog, GroupDefinition, Result};
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId};
+use twinfold_client::{Catalog, Deletion, GroupDefinition, Result};
+use twinfold_model::{
+    Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, GroupDescription,
+};
 
 use super::StorePlatform;
 
@@ -38,8 +40,9 @@ impl Catalog for StorePlatform {
                     .await
             }
             Some(version) => {
+                // Not as it is remembered here: it may have been changed through another api.
                 let id = FeatureGroupId::new(project.as_str(), name, version)?;
-                self.definition(&id).await
+                self.control_plane().feature_group(&id).await
             }
         }
     }
@@ -63,10 +66,23 @@ impl Catalog for StorePlatform {
             .await
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()> {
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        self.check_open()?;
+        self.control_plane()
+            .describe_feature_group(id, description)
+            .await
+    }
+
+    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()> {
         self.check_open()?;
         let wait = self.parts.reconcile_timeout;
-        self.control_plane().delete_feature_group(id, wait).await
+        self.control_plane()
+            .delete_feature_group(id, deletion, wait)
+            .await
     }
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()> {

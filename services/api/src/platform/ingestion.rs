@@ -9,11 +9,10 @@ use twinfold_client::{
 };
 use twinfold_model::{EventTime, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord};
 use twinfold_wire::record::Headers;
+use twinfold_wire::rest::PAGE_ITEMS_MAX;
 
 use super::{Parts, Reached, StorePlatform, StoreProgress};
 
-/// Quarantined records are read and replayed in pages of this many at most.
-pub(super) const QUARANTINE_PAGE_ROWS: usize = 1_000;
 /// Of the quarantined records that a wait fails with.
 const FAILURE_BYTES_MAX: usize = 16 << 20;
 
@@ -146,7 +145,7 @@ impl StorePlatform {
             let mut after = before(partition, start);
             'pages: loop {
                 let page = self
-                    .quarantined(&receipt.group, after, QUARANTINE_PAGE_ROWS)
+                    .quarantined(&receipt.group, after, PAGE_ITEMS_MAX)
                     .await?;
                 if page.is_empty() {
                     break;
@@ -160,7 +159,7 @@ impl StorePlatform {
                         bytes += record.key.len() + record.value.len() + record.headers.len();
                         found.push(record);
                     }
-                    if found.len() == QUARANTINE_PAGE_ROWS || bytes >= FAILURE_BYTES_MAX {
+                    if found.len() == PAGE_ITEMS_MAX || bytes >= FAILURE_BYTES_MAX {
                         return Ok(found);
                     }
                 }

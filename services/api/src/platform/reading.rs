@@ -70,10 +70,15 @@ impl Reading for StorePlatform {
         Ok(until_read(running, into_stream(rows)))
     }
 
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>> {
         self.check_open()?;
-        let definition = self.definition(group).await?;
-        let commits = self.parts.offline.commits(&definition.resource, limit);
+        let resource = &self.definition(group).await?.resource;
+        let commits = self.parts.offline.commits(resource, before, limit);
         commits.await.map_err(offline_failed)
     }
 
@@ -197,17 +202,14 @@ impl StorePlatform {
 
 /// The commits of another life of the group hold other rows.
 fn check_life(pin: &PinnedTable, definition: &GroupDefinition) -> Result<()> {
-    if pin.resource == definition.resource {
-        return Ok(());
+    match pin.replaced_by(&definition.resource) {
+        None => Ok(()),
+        Some(hint) => Err(Error::NotFound {
+            what: "history table".into(),
+            name: pin.resource.clone(),
+            hint,
+        }),
     }
-    Err(Error::NotFound {
-        what: "history table".into(),
-        name: pin.resource.clone(),
-        hint: format!(
-            "; feature group `{}` was deleted and created again since, its history is `{}` now",
-            pin.group, definition.resource
-        ),
-    })
 }
 
 /// What one run reads, and how.

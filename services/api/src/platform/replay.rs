@@ -13,9 +13,9 @@ use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_service_kit::TaskGroup;
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_wire::record::Headers;
+use twinfold_wire::rest::PAGE_ITEMS_MAX;
 
 use super::StorePlatform;
-use super::ingestion::QUARANTINE_PAGE_ROWS;
 
 impl StorePlatform {
     pub(super) async fn replay_quarantined(
@@ -55,7 +55,7 @@ impl StorePlatform {
         loop {
             // Before the records are read: what another has replayed meanwhile is not among them.
             claim.renew().await?;
-            let page = self.quarantined(group, after, QUARANTINE_PAGE_ROWS).await?;
+            let page = self.quarantined(group, after, PAGE_ITEMS_MAX).await?;
             let Some(last) = page.last() else {
                 return Ok(());
             };

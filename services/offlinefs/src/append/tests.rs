@@ -93,7 +93,12 @@ impl OfflineStore for Store {
     async fn drop_table(&self, _: &str) -> twinfold_store_offline::Result<()> {
         unreachable!("{UNUSED}")
     }
-    async fn commits(&self, _: &str, _: usize) -> twinfold_store_offline::Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        _: &str,
+        _: Option<u64>,
+        _: usize,
+    ) -> twinfold_store_offline::Result<Vec<Commit>> {
         unreachable!("{UNUSED}")
     }
     async fn snapshot(&self, _: &str, _: Option<AsOf>) -> twinfold_store_offline::Result<Snapshot> {

@@ -81,7 +81,12 @@ impl Definitions for World {
 
 #[async_trait]
 impl OfflineStore for World {
-    async fn commits(&self, _: &str, _: usize) -> twinfold_store_offline::Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        _: &str,
+        _: Option<u64>,
+        _: usize,
+    ) -> twinfold_store_offline::Result<Vec<Commit>> {
         Ok(vec![Commit {
             id: 9,
             committed_at: EventTime::from_micros(0),

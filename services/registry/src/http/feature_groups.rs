@@ -1,18 +1,22 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use twinfold_client::IngestProgress;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use twinfold_client::{Deletion, IngestProgress};
 use twinfold_http_kit::{Failure, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, ProjectName};
 use twinfold_store_metadata::GroupRecord;
 use twinfold_wire::rest::{
-    FeatureBody, FeatureGroupBody, GroupRecordBody, PageBody, PinnedCommitsBody, ProgressBody,
+    FeatureBody, FeatureGroupBody, GroupDescriptionBody, GroupRecordBody, PageBody,
+    PinnedCommitsBody, ProgressBody,
 };
 
+use super::preconditions::expected;
 use super::{Answer, Listing, VersionPath, group_id};
-use crate::{Deletion, Expected, Registry, definition, record_body, revision};
+use crate::{Registry, definition, record_body, revision};
 
 const GROUPS: &str = "/feature-groups";
 const GROUP: &str = "/feature-groups/{project}/{name}/{version}";
@@ -31,22 +35,38 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
             create,
             Operation::new("Create a feature group; its topic and tables are made after it")
                 .asks::<FeatureGroupBody>()
-                .answers::<GroupRecordBody>(),
+                .answers::<GroupRecordBody>()
+                .tagged(),
         )
         .get(
             "/feature-groups/{project}/{name}",
             show_newest,
-            Operation::new("The newest version of a feature group").answers::<GroupRecordBody>(),
+            Operation::new("The newest version of a feature group")
+                .answers::<GroupRecordBody>()
+                .tagged(),
         )
         .get(
             GROUP,
             show,
-            Operation::new("One feature group").answers::<GroupRecordBody>(),
+            Operation::new("One feature group")
+                .answers::<GroupRecordBody>()
+                .tagged(),
+        )
+        .patch(
+            GROUP,
+            describe,
+            Operation::new("Change description and tags of a feature group")
+                .asks::<GroupDescriptionBody>()
+                .answers::<GroupRecordBody>()
+                .tied()
+                .tagged(),
         )
         .delete(
             GROUP,
             delete,
-            Operation::new("Delete a feature group; its topic and tables go after it"),
+            Operation::new("Delete a feature group; its topic and tables go after it")
+                .query::<Forced>()
+                .tied(),
         );
     part_routes(routes)
 }
@@ -59,7 +79,9 @@ fn part_routes(routes: Routes<Registry>) -> Routes<Registry> {
             append_features,
             Operation::new("Add features to a feature group")
                 .asks::<Vec<FeatureBody>>()
-                .answers::<GroupRecordBody>(),
+                .answers::<GroupRecordBody>()
+                .tied()
+                .tagged(),
         )
         .get(
             &part("pinned-commits"),
@@ -83,28 +105,6 @@ impl IntoResponse for Tagged {
         let etag = format!("\"{}\"", revision(&self.0));
         ([(ETAG, etag)], Json(record_body(&self.0))).into_response()
     }
-}
-
-/// What the header `If-Match` wants to find.
-fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
-    let Some(header) = headers.get(IF_MATCH) else {
-        return Ok(Expected::Anything);
-    };
-    let unreadable = || {
-        Failure::Unreadable(format!(
-            "header if-match: found {header:?}, wanted `*` or entity tags in quotes"
-        ))
-    };
-    let text = header.to_str().map_err(|_| unreadable())?;
-    if text.trim() == "*" {
-        return Ok(Expected::Anything);
-    }
-    let tags = text.split(',').map(|tag| {
-        let tag = tag.trim().strip_prefix('"');
-        let tag = tag.and_then(|tag| tag.strip_suffix('"'));
-        tag.map(str::to_owned).ok_or_else(unreadable)
-    });
-    Ok(Expected::OneOf(tags.collect::<Result<_, _>>()?))
 }
 
 async fn list(
@@ -156,14 +156,36 @@ async fn append_features(
     Ok(Tagged(changed.await?))
 }
 
+async fn describe(
+    State(registry): State<Registry>,
+    path: VersionPath,
+    headers: HeaderMap,
+    extract::Json(said): extract::Json<GroupDescriptionBody>,
+) -> Result<Tagged, Failure> {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
+    let said = said.into();
+    let described = registry.describe_expected_group(&id, &said, &expected);
+    Ok(Tagged(described.await?))
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Forced {
+    /// Also while feature views or training datasets use it.
+    #[serde(default)]
+    force: bool,
+}
+
 /// Answers when the deletion is stored; topic and tables go after it.
 async fn delete(
     State(registry): State<Registry>,
     path: VersionPath,
+    extract::Query(Forced { force }): extract::Query<Forced>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
-    let deleted = registry.delete_expected_group(&id, Deletion::RefuseIfUsed, &expected);
+    let deletion = Deletion::forced(force);
+    let deleted = registry.delete_expected_group(&id, deletion, &expected);
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }

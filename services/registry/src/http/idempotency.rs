@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, ETAG};
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_MATCH};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -50,7 +51,7 @@ pub(super) async fn once(
     };
     let (parts, body) = request.into_parts();
     let body = json_bytes(body, JsonBytesMax::default()).await?;
-    let digest = digest(&parts.method, &parts.uri.to_string(), &body);
+    let digest = digest(&parts, &body);
     let at = registry.now();
     match registry.claim_key(&key, &digest, at).await? {
         KeyState::Answered(answer) => return Ok(again(answer)),
@@ -95,9 +96,16 @@ fn key(request: &Request) -> Result<Option<String>, Failure> {
     }
 }
 
-fn digest(method: &Method, uri: &str, body: &[u8]) -> String {
+/// Of all that decides what a request does.
+fn digest(parts: &Parts, body: &[u8]) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("{method} {uri}\n"));
+    hash.update(format!("{} {}\n", parts.method, parts.uri));
+    for tags in parts.headers.get_all(IF_MATCH) {
+        hash.update(tags.as_bytes());
+        // No header has one.
+        hash.update(b"\n");
+    }
+    hash.update(b"\n");
     hash.update(body);
     let digest: [u8; 32] = hash.finalize().into();
     digest.iter().map(|byte| format!("{byte:02x}")).collect()

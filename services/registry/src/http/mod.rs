@@ -7,6 +7,7 @@ mod feature_groups;
 mod feature_views;
 mod feed;
 mod idempotency;
+mod preconditions;
 mod projects;
 mod quarantine;
 mod schemas;
@@ -77,7 +78,7 @@ fn routes() -> Routes<Registry> {
         schemas::routes,
         feed::routes,
     ];
-    let none = Routes::below("/v1");
+    let none = Routes::below("/v1").taking_keys();
     parts.into_iter().fold(none, |routes, add| add(routes))
 }
 
@@ -106,12 +107,13 @@ struct Listing {
 
 impl Listing {
     fn parts(self) -> Result<(Option<ProjectName>, Paging), Failure> {
-        let project = self.project.map(ProjectName::new).transpose()?;
-        let paging = Paging {
-            limit: self.limit,
-            page_token: self.page_token,
-        };
-        Ok((project, paging))
+        let Self {
+            project,
+            limit,
+            page_token,
+        } = self;
+        let project = project.map(ProjectName::new).transpose()?;
+        Ok((project, Paging { limit, page_token }))
     }
 
     /// The wanted part of definitions that are ordered by project, name and version.

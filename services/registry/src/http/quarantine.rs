@@ -3,10 +3,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_http_kit::{Failure, Operation, Paging, Routes, extract, token};
-use twinfold_model::{
-    Error as ModelError, FeatureGroupId, Offset, PartitionId, Position, QuarantinedRecord,
-};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, after_position, extract, token};
+use twinfold_model::{Error as ModelError, FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
 
 use super::{Answer, VersionPath, group_id};
@@ -62,41 +60,24 @@ struct Listing {
     page_token: Option<String>,
 }
 
-impl Listing {
-    fn after(&self, paging: &Paging) -> Result<Option<Position>, ModelError> {
-        if let Some((partition, offset)) = paging.after()? {
-            return Ok(Some(position(partition, offset)));
-        }
-        match (self.after_partition, self.after_offset) {
-            (None, None) => Ok(None),
-            (Some(partition), Some(offset)) => Ok(Some(position(partition, offset))),
-            _ => Err(ModelError::InvalidQuery {
-                reason: "found one of `after_partition` and `after_offset`, wanted both or none"
-                    .to_owned(),
-            }),
-        }
-    }
-}
-
-fn position(partition: u32, offset: u64) -> Position {
-    Position {
-        partition: PartitionId(partition),
-        offset: Offset(offset),
-    }
-}
-
 async fn list(
     State(registry): State<Registry>,
     path: VersionPath,
     extract::Query(listing): extract::Query<Listing>,
 ) -> Answer<PageBody<QuarantinedRecordBody>> {
     let id = group_id(path)?;
-    let paging = Paging {
-        limit: listing.limit,
-        page_token: listing.page_token.clone(),
+    let Listing {
+        after_partition,
+        after_offset,
+        limit,
+        page_token,
+    } = listing;
+    let paging = Paging { limit, page_token };
+    let after = match paging.after()? {
+        Some((partition, offset)) => after_position(Some(partition), Some(offset))?,
+        None => after_position(after_partition, after_offset)?,
     };
-    let (after, limit) = (listing.after(&paging)?, paging.limit()?);
-    let records = registry.quarantined(&id, after, limit).await?;
+    let records = registry.quarantined(&id, after, paging.limit()?).await?;
     // A page that is short may be one of large records.
     let last = records.last();
     Ok(Json(PageBody {

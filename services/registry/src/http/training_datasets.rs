@@ -188,11 +188,12 @@ async fn reservations(
     State(registry): State<Registry>,
     extract::Query(asked): extract::Query<Reservations>,
 ) -> Answer<PageBody<ReservationBody>> {
-    let project = ProjectName::new(asked.project)?;
-    let paging = Paging {
-        limit: asked.limit,
-        page_token: asked.page_token,
-    };
+    let Reservations {
+        project,
+        limit,
+        page_token,
+    } = asked;
+    let (project, paging) = (ProjectName::new(project)?, Paging { limit, page_token });
     let reserved = registry.reserved_training_datasets(&project).await?;
     let page = paging.page(
         &reserved,

@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_client::{
-    DatasetReservation, Definitions as _, FeatureGroups, FeatureViews, GroupDefinition, Quarantine,
-    Result, TrainingDatasets, WriterSchema,
+    DatasetReservation, Deletion, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
+    TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
     DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
-    FeatureViewId, Position, ProjectName, QuarantinedRecord, Query, TrainingDataset,
+    FeatureViewId, GroupDescription, Position, ProjectName, QuarantinedRecord, Query,
+    TrainingDataset,
 };
 
 use super::{LocalRegistry, writer_schema};
-use crate::Deletion;
+use crate::definition;
 
 #[async_trait]
 impl FeatureGroups for LocalRegistry {
@@ -27,13 +28,19 @@ impl FeatureGroups for LocalRegistry {
         self.active(group.id(), wait).await
     }
 
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let found = definition(self.registry.feature_group(id).await?);
+        self.known.compare(id, Some(&found));
+        Ok(Arc::new(found))
+    }
+
     async fn newest_feature_group(
         &self,
         project: &ProjectName,
         name: &str,
     ) -> Result<Arc<GroupDefinition>> {
         let newest = self.registry.newest_feature_group(project, name).await?;
-        self.group(newest.group.id()).await
+        Ok(Arc::new(definition(newest)))
     }
 
     async fn append_features(
@@ -46,8 +53,21 @@ impl FeatureGroups for LocalRegistry {
         self.active(id, wait).await
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()> {
-        let deletion = Deletion::RefuseIfUsed;
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        let described = self.registry.describe_feature_group(id, description);
+        Ok(Arc::new(definition(described.await?)))
+    }
+
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        wait: Duration,
+    ) -> Result<()> {
         self.registry.delete_feature_group(id, deletion).await?;
         Ok(self.registry.wait_removed(id, wait).await?)
     }
@@ -60,8 +80,8 @@ impl FeatureGroups for LocalRegistry {
 
 impl LocalRegistry {
     async fn active(&self, id: &FeatureGroupId, wait: Duration) -> Result<Arc<GroupDefinition>> {
-        self.registry.wait_active(id, wait).await?;
-        self.group(id).await
+        let record = self.registry.wait_active(id, wait).await?;
+        Ok(Arc::new(definition(record)))
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_client::{ControlPlane, Result};
+use twinfold_client::{ControlPlane, Deletion, Result};
 use twinfold_model::{
-    ColumnStatistics, DatasetStatistics, Feature, FeatureGroup, FeatureType, FeatureViewId, Offset,
-    PartitionId, Position, ProjectName, QuarantinedRecord, SplitStatistics, TrainingDataset, Value,
+    ColumnStatistics, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureType,
+    FeatureViewId, GroupDescription, Offset, PartitionId, Position, ProjectName, QuarantinedRecord,
+    SplitStatistics, TrainingDataset, Value,
 };
 use twinfold_registry::{LocalRegistry, http};
 use twinfold_testkit::weather_group;
@@ -24,6 +25,7 @@ const NO_TIME: Duration = Duration::from_millis(1);
 /// A registry that works, seen from near and from far.
 struct Both {
     place: Place,
+    url: String,
     stop: CancellationToken,
     near: Arc<dyn ControlPlane>,
     far: Arc<dyn ControlPlane>,
@@ -40,12 +42,14 @@ impl Both {
         let address = listener.local_addr().expect("its address");
         let router = http::router(registry.clone(), tasks());
         tokio::spawn(twinfold_http_kit::serve(listener, router, stop.clone()));
-        let far = RemoteRegistry::connect(&format!("http://{address}")).await;
+        let url = format!("http://{address}");
+        let far = RemoteRegistry::connect(&url).await;
         let far = Arc::new(far.expect("it answers"));
         let (followed, token) = (Arc::clone(&far), stop.clone());
         tokio::spawn(async move { followed.follow(token).await });
         Self {
             place,
+            url,
             stop,
             near: Arc::new(LocalRegistry::new(registry)),
             far,
@@ -101,6 +105,11 @@ async fn put(registry: &dyn ControlPlane, version: u32) -> String {
 async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     let (group, id, project) = (weather_group(), id(), project());
     let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+    let unknown = FeatureGroupId::new("default", "wether", 1).expect("valid");
+    let storms = GroupDescription {
+        description: Some("storms".to_owned()),
+        tags: None,
+    };
     let created = registry.create_feature_group(&group, WAIT).await;
     let again = registry.create_feature_group(&group, WAIT).await;
     let appended = registry.append_features(&id, vec![gust.clone()], WAIT);
@@ -109,11 +118,18 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
         said(again),
         said(appended.await),
         said(registry.group(&id).await),
+        said(registry.feature_group(&id).await),
         said(registry.append_features(&id, vec![gust], WAIT).await),
+        said(registry.describe_feature_group(&id, &storms).await),
+        said(registry.describe_feature_group(&unknown, &storms).await),
         said(registry.schemas(&id).await),
         said(registry.create_feature_view(&view(1)).await),
         said(registry.create_feature_view(&view(1)).await),
-        said(registry.delete_feature_group(&id, WAIT).await),
+        said(
+            registry
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .await,
+        ),
     ];
     let reserve = || registry.reserve_training_dataset(&project, "heat", None);
     for version in [1, 2] {
@@ -136,8 +152,13 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     said_all.extend([
         said(registry.delete_feature_view(&view(1).id).await),
         said(registry.delete_feature_view(&view(1).id).await),
-        said(registry.delete_feature_group(&id, WAIT).await),
+        said(
+            registry
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .await,
+        ),
         said(registry.group(&id).await),
+        said(registry.feature_group(&id).await),
         said(registry.groups().await),
     ]);
     said_all
@@ -246,9 +267,42 @@ async fn a_client_knows_what_it_has_changed() {
         let gust = Feature::new("gust", FeatureType::Double).expect("feature");
         let changed = far.append_features(&id(), vec![gust], WAIT).await;
         assert_eq!(known(far).await, [changed.expect("changed").group.clone()]);
-        far.delete_feature_group(&id(), WAIT).await.expect("gone");
+        far.delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
+            .await
+            .expect("gone");
         assert_eq!(known(far).await, [], "{round}");
     }
+}
+
+/// Another may have changed it; then the rest of what is known is as old.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_is_asked_for_anew_is_no_older_than_the_question() {
+    let both = Both::new().await;
+    let group = weather_group();
+    both.near
+        .create_feature_group(&group, WAIT)
+        .await
+        .expect("made");
+    // Nobody tells it what changes.
+    let deaf = RemoteRegistry::connect(&both.url).await;
+    let deaf: Arc<dyn ControlPlane> = Arc::new(deaf.expect("it answers"));
+    assert_eq!(known(deaf.as_ref()).await, [group]);
+    let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+    let changed = both.near.append_features(&id(), vec![gust], WAIT).await;
+    let changed = changed.expect("changed");
+    assert_eq!(known(deaf.as_ref()).await, [weather_group()]);
+    let found = deaf.feature_group(&id()).await.expect("there");
+    assert_eq!(found, changed);
+    assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);
+
+    both.near
+        .delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
+        .await
+        .expect("gone");
+    assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);
+    let gone = deaf.feature_group(&id()).await;
+    assert!(said(gone).contains("does not exist"));
+    assert_eq!(known(deaf.as_ref()).await, []);
 }
 
 async fn known(registry: &dyn ControlPlane) -> Vec<FeatureGroup> {

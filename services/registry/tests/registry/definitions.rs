@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use tokio::task::JoinSet;
+use twinfold_client::Deletion;
 use twinfold_model::{
     CompareOp, DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, EventTime, Feature,
-    FeatureGroup, FeatureGroupId, FeatureType, FeatureView, FeatureViewId, Filter, Name, Offset,
-    PartitionId, PinnedTable, Position, ProjectName, QuarantinedRecord, Query, ResourceState,
-    SchemaId, Selection, TrainingDataset, Value,
+    FeatureGroup, FeatureGroupId, FeatureType, FeatureView, FeatureViewId, Filter,
+    GroupDescription, Name, Offset, PartitionId, PinnedTable, Position, ProjectName,
+    QuarantinedRecord, Query, ResourceState, SchemaId, Selection, TrainingDataset, Value,
 };
-use twinfold_registry::{Deletion, Error, Registry};
+use twinfold_registry::{Error, Registry};
 use twinfold_store_metadata::ChangeSubject;
 use twinfold_testkit::weather_group;
 
@@ -90,32 +91,6 @@ async fn a_group_is_created_once() {
 }
 
 #[tokio::test]
-async fn get_or_create_gives_everyone_the_same_group() {
-    let place = Place::new().await;
-    let registry = place.registry().await;
-    let mut callers = JoinSet::new();
-    for _ in 0..10 {
-        let registry = registry.clone();
-        callers.spawn(async move { registry.get_or_create_feature_group(weather_group()).await });
-    }
-    for record in callers.join_all().await {
-        let record = record.expect("created or found");
-        assert_eq!((record.schema, record.revision), (SchemaId(1), 1));
-    }
-    let described = changed(|spec| spec.description = "as seen from the tower".to_owned());
-    registry
-        .get_or_create_feature_group(described)
-        .await
-        .expect("a description is no definition");
-    let other = changed(|spec| spec.features[2].r#type = FeatureType::Float);
-    assert_eq!(
-        text(registry.get_or_create_feature_group(other).await),
-        "feature group `default.weather_1` exists with another definition: its feature `temp` is \
-         double, wanted float; use that one or create version 2"
-    );
-}
-
-#[tokio::test]
 async fn what_cannot_be_read_back_is_not_stored() {
     let place = Place::new().await;
     let registry = place.registry().await;
@@ -168,8 +143,10 @@ async fn a_new_description_touches_nothing_else() {
     let after = registry
         .describe_feature_group(
             &id(),
-            Some("what the weather is".to_owned()),
-            Some(tags.clone()),
+            &GroupDescription {
+                description: Some("what the weather is".to_owned()),
+                tags: Some(tags.clone()),
+            },
         )
         .await
         .expect("exists");
@@ -181,12 +158,16 @@ async fn a_new_description_touches_nothing_else() {
         (after.group.description(), after.group.tags()),
         ("what the weather is", &tags)
     );
-    let again = registry
-        .describe_feature_group(&id(), None, Some(BTreeMap::new()))
-        .await;
+    let without_tags = GroupDescription {
+        description: None,
+        tags: Some(BTreeMap::new()),
+    };
+    let again = registry.describe_feature_group(&id(), &without_tags).await;
     let again = again.expect("exists");
     assert_eq!(again.group.description(), "what the weather is");
     assert!(again.group.tags().is_empty());
+    let same = registry.describe_feature_group(&id(), &without_tags).await;
+    assert_eq!(same.expect("exists"), again, "nothing was said anew");
     registry.reconcile_once().await.expect("reads");
     assert!(place.world.calls().is_empty());
 }
@@ -409,7 +390,8 @@ async fn quarantined_records_are_listed_until_replayed() {
         .quarantine(&[quarantined(1), quarantined(2)])
         .await
         .expect("group exists");
-    assert_eq!(registry.quarantine_count(&id()).await.expect("reads"), 2);
+    let open = registry.quarantined(&id(), None, 10).await.expect("reads");
+    assert_eq!(open, [quarantined(1), quarantined(2)]);
     registry
         .mark_replayed(&id(), &[quarantined(1).position])
         .await

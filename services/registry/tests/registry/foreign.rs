@@ -13,11 +13,13 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use twinfold_client::Definitions;
-use twinfold_model::{Error as ModelError, Feature, FeatureGroupId, FeatureType, SchemaId};
+use twinfold_client::{Definitions, Deletion};
+use twinfold_model::{
+    Error as ModelError, Feature, FeatureGroupId, FeatureType, GroupDescription, SchemaId,
+};
 use twinfold_registry::subjects::{Candidate, Level, Removal, Scope, Seen, Subject, VersionName};
 use twinfold_registry::{
-    Deletion, Error, ForeignConfig, ForeignError, ForeignRegistry, LocalRegistry, Registry, http,
+    Error, ForeignConfig, ForeignError, ForeignRegistry, LocalRegistry, Registry, http,
 };
 use twinfold_store_metadata::{Error as MetadataError, SchemaVersion};
 use twinfold_testkit::weather_group;
@@ -168,8 +170,11 @@ async fn a_groups_schemas_have_the_ids_that_are_given_elsewhere() {
             "an id has one text"
         );
     }
-    let (id, text) = (id(), Some("storms".to_owned()));
-    let described = registry.describe_feature_group(&id, text, None).await;
+    let storms = GroupDescription {
+        description: Some("storms".to_owned()),
+        tags: None,
+    };
+    let described = registry.describe_feature_group(&id(), &storms).await;
     let described = described.expect("nothing to ask elsewhere");
     assert_eq!(described.schema, SchemaId(4));
     elsewhere.comes_back();

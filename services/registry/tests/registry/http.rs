@@ -1,5 +1,6 @@
 //! The registry's interface as any client of HTTP sees it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +12,7 @@ use twinfold_client::RESERVED_FOR;
 use twinfold_model::{FeatureGroup, FeatureGroupId, TrainingDataset};
 use twinfold_registry::http;
 use twinfold_testkit::weather_group;
-use twinfold_wire::rest::{FeatureGroupBody, TrainingDatasetBody};
+use twinfold_wire::rest::{FeatureGroupBody, FeatureViewBody, TrainingDatasetBody};
 
 use crate::definitions::{dataset, project, view, with_group};
 use crate::world::{Place, tasks};
@@ -140,13 +141,31 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
     assert!(message.contains("default.weather_1"), "{message}");
     let either = append(format!("{first}, {second}"), "snow").await;
     assert_eq!(either.status, StatusCode::OK, "{}", either.body);
+    let weak = append(
+        format!("W/{}", either.etag.as_deref().expect("a tag")),
+        "hail",
+    )
+    .await;
+    assert_eq!(weak.status, StatusCode::PRECONDITION_FAILED);
     let unreadable = append("first".to_owned(), "hail").await;
     assert_eq!(unreadable.status, StatusCode::BAD_REQUEST);
+
+    let said = json!({"description": "storms", "tags": {"team": "sky"}});
+    let describe = async |tag: &str| {
+        let tag = [("if-match", tag)];
+        ask(&router, Method::PATCH, WEATHER, &tag, &said).await
+    };
+    let stale = describe(&second).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED);
+    let described = describe(either.etag.as_deref().expect("a tag")).await;
+    assert_eq!(described.status, StatusCode::OK, "{}", described.body);
+    assert_eq!(described.body["group"]["tags"], json!({"team": "sky"}));
+    assert_ne!(described.etag, either.etag);
 
     for (tag, wanted) in [
         (second.as_str(), StatusCode::PRECONDITION_FAILED),
         (
-            either.etag.as_deref().expect("a tag"),
+            described.etag.as_deref().expect("a tag"),
             StatusCode::NO_CONTENT,
         ),
     ] {
@@ -154,6 +173,75 @@ async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
         let deleted = ask(&router, Method::DELETE, WEATHER, &tag, &Json::Null).await;
         assert_eq!(deleted.status, wanted, "{}", deleted.body);
     }
+}
+
+#[tokio::test]
+async fn a_group_in_use_goes_only_when_it_is_said_so() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let view = serde_json::to_value(FeatureViewBody::from(&view(1))).expect("serializable");
+    let made = ask(&router, Method::POST, "/v1/feature-views", &[], &view).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    for (query, wanted) in [
+        ("", StatusCode::CONFLICT),
+        ("?force=false", StatusCode::CONFLICT),
+        ("?force=yes", StatusCode::BAD_REQUEST),
+        ("?force=true", StatusCode::NO_CONTENT),
+    ] {
+        let path = format!("{WEATHER}{query}");
+        let deleted = ask(&router, Method::DELETE, &path, &[], &Json::Null).await;
+        assert_eq!(deleted.status, wanted, "{query}: {}", deleted.body);
+    }
+}
+
+#[tokio::test]
+async fn changes_are_listed_in_their_order() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    for name in ["a", "b", "c"] {
+        let made = ask(&router, Method::POST, GROUPS, &[], &named(name, 1)).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    }
+    let first = get(&router, "/v1/changes?limit=2").await.body;
+    let token = first["next_page_token"].as_str().expect("there is more");
+    let rest = get(&router, &format!("/v1/changes?page_token={token}")).await;
+    let rest = rest.body["items"].as_array().expect("items").clone();
+    let second = first["items"][1]["sequence"].as_u64().expect("a number");
+    let behind = get(&router, &format!("/v1/changes?after={second}")).await;
+    assert_eq!(behind.body["items"], json!(rest));
+    let all = first["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .chain(&rest);
+    let of_what: Vec<_> = all.map(|change| change["of"].clone()).collect();
+    let wanted = ["a", "b", "c"]
+        .map(|name| json!({"feature_group": {"project": "default", "name": name, "version": 1}}));
+    assert_eq!(of_what, wanted);
+}
+
+#[tokio::test]
+async fn a_tag_is_that_of_the_definition_alone() {
+    let place = Place::new().await;
+    let registry = place.registry().await;
+    let router = http::router(registry.clone(), tasks());
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("weather", 1)).await;
+    registry.reconcile_once().await.expect("reads");
+    let fields = json!([
+        {"name": "origin", "type": "string"},
+        {"name": "observed_at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    ]);
+    let schema = json!({"type": "record", "name": "Observation", "fields": fields});
+    let schema = json!({"schema": schema.to_string()});
+    let versions = "/subjects/default.weather_1-value/versions";
+    let registered = ask(&router, Method::POST, versions, &[], &schema).await;
+    assert_eq!(registered.status, StatusCode::OK, "{}", registered.body);
+    let now = get(&router, WEATHER).await;
+    assert_eq!(now.body["state"], json!({"state": "active"}));
+    assert_ne!(now.body["revision"], made.body["revision"]);
+    assert_eq!(now.etag, made.etag);
 }
 
 #[tokio::test]
@@ -172,6 +260,10 @@ async fn a_request_with_a_key_is_served_once() {
     assert_eq!(other.body["code"], "idempotency_key_reused");
     let elsewhere = post(&router, "/v1/projects", "k", &json!({"name": "rides"})).await;
     assert_eq!(elsewhere.status, StatusCode::UNPROCESSABLE_ENTITY);
+
+    let tied = [("idempotency-key", "k"), ("if-match", "\"other.1\"")];
+    let tied = ask(&router, Method::POST, GROUPS, &tied, &named("weather", 1)).await;
+    assert_eq!(tied.status, StatusCode::UNPROCESSABLE_ENTITY);
 
     // A refusal is an answer too.
     for _ in 0..2 {
@@ -304,7 +396,12 @@ async fn every_route_of_the_document_answers() {
     assert_eq!(document, http::document());
     let paths = document["paths"].as_object().expect("paths");
     assert!(paths.len() > 20, "{document}");
+    let mut ids = BTreeSet::new();
     for (path, methods) in paths {
+        for operation in methods.as_object().expect("methods").values() {
+            let id = operation["operationId"].as_str().expect("a name");
+            assert!(ids.insert(id), "{id} stands twice");
+        }
         let path = path.replace("{version}", "1").replace("{id}", "1");
         let path = path.replace(['{', '}'], "");
         for method in methods.as_object().expect("methods").keys() {

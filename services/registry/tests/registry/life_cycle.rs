@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use twinfold_client::Deletion;
 use twinfold_model::{Feature, FeatureGroup, FeatureType, ResourceState};
-use twinfold_registry::{Deletion, Error, Pass, Registry};
+use twinfold_registry::{Error, Pass, Registry};
 use twinfold_testkit::{eventually, weather_group};
 use twinfold_wire::record::history_schema;
 
@@ -159,7 +160,7 @@ async fn a_deletion_goes_on_after_a_failure_or_a_crash_at_any_step() {
                 matches!(refused, Err(Error::BeingDeleted { .. })),
                 "{refused:?}"
             );
-            let refused = restarted.get_or_create_feature_group(weather_group()).await;
+            let refused = restarted.create_feature_group(weather_group()).await;
             assert!(
                 matches!(refused, Err(Error::BeingDeleted { .. })),
                 "{refused:?}"

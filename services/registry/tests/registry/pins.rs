@@ -1,7 +1,8 @@
 //! Training datasets and the life of the groups that they were read from.
 
+use twinfold_client::Deletion;
 use twinfold_model::{PinnedTable, TrainingDataset};
-use twinfold_registry::{Deletion, Error, Registry};
+use twinfold_registry::{Error, Registry};
 use twinfold_testkit::weather_group;
 
 use crate::definitions::{dataset, id, pin, project, view, with_group};

@@ -308,7 +308,12 @@ impl OfflineStore for Offline {
         unreachable!("{UNUSED}")
     }
 
-    async fn commits(&self, _: &str, _: usize) -> twinfold_store_offline::Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        _: &str,
+        _: Option<u64>,
+        _: usize,
+    ) -> twinfold_store_offline::Result<Vec<Commit>> {
         unreachable!("{UNUSED}")
     }
 

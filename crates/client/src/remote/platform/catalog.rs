@@ -3,11 +3,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use reqwest::Method;
 use serde::de::DeserializeOwned;
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId};
-use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody};
+use twinfold_model::{
+    Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, GroupDescription,
+};
+use twinfold_wire::rest::{
+    FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody, GroupDescriptionBody,
+};
 
 use super::{RemotePlatform, path};
-use crate::{Catalog, GroupDefinition, Result};
+use crate::{Catalog, Deletion, GroupDefinition, Result};
 
 #[async_trait]
 impl Catalog for RemotePlatform {
@@ -21,8 +25,8 @@ impl Catalog for RemotePlatform {
 
     async fn create_feature_group(&self, group: FeatureGroup) -> Result<Arc<GroupDefinition>> {
         let body = FeatureGroupBody::from(&group);
-        let path = path::below("feature-groups");
-        definition(self.service()?.post_for(&path, &body).await?)
+        let service = self.service()?;
+        definition(service.post_for(path::FEATURE_GROUPS, &body).await?)
     }
 
     async fn feature_group(
@@ -30,13 +34,13 @@ impl Catalog for RemotePlatform {
         name: &str,
         version: Option<u32>,
     ) -> Result<Arc<GroupDefinition>> {
-        let path = path::named("feature-groups", "feature group", name)?;
+        let path = path::named(path::FEATURE_GROUPS, "feature group", name)?;
         definition(self.versioned(&path, version).await?)
     }
 
     async fn feature_groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
-        let path = path::below("feature-groups");
-        let bodies: Vec<GroupDefinitionBody> = self.service()?.get(&path).await?;
+        let service = self.service()?;
+        let bodies: Vec<GroupDefinitionBody> = service.get(path::FEATURE_GROUPS).await?;
         bodies.into_iter().map(definition).collect()
     }
 
@@ -50,25 +54,35 @@ impl Catalog for RemotePlatform {
         definition(self.service()?.post_for(&path, &bodies).await?)
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId) -> Result<()> {
-        self.service()?.delete(&path::group(id, "")).await
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        let body = GroupDescriptionBody::from(description);
+        let service = self.service()?;
+        let request = service.request(Method::PATCH, &path::group(id, ""));
+        definition(service.read(request.json(&body)).await?)
+    }
+
+    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()> {
+        let path = path::group_deletion(id, deletion);
+        self.service()?.delete(&path).await
     }
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()> {
         let body = FeatureViewBody::from(&view);
-        let path = path::below("feature-views");
-        self.service()?.post(&path, &body).await
+        self.service()?.post(path::FEATURE_VIEWS, &body).await
     }
 
     async fn feature_view(&self, name: &str, version: Option<u32>) -> Result<FeatureView> {
-        let path = path::named("feature-views", "feature view", name)?;
+        let path = path::named(path::FEATURE_VIEWS, "feature view", name)?;
         let body: FeatureViewBody = self.versioned(&path, version).await?;
         Ok(body.try_into()?)
     }
 
     async fn feature_views(&self) -> Result<Vec<FeatureView>> {
-        let path = path::below("feature-views");
-        let bodies: Vec<FeatureViewBody> = self.service()?.get(&path).await?;
+        let bodies: Vec<FeatureViewBody> = self.service()?.get(path::FEATURE_VIEWS).await?;
         let views = bodies.into_iter().map(FeatureView::try_from);
         Ok(views.collect::<Result<_, _>>()?)
     }

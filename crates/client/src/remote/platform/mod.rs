@@ -3,7 +3,6 @@
 mod catalog;
 mod direct;
 mod ingestion;
-mod path;
 mod reading;
 mod serving;
 
@@ -17,8 +16,11 @@ use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
 use self::direct::Direct;
 use super::http::Service;
+use super::path;
 use crate::{Error, Platform, Result};
 
+/// Where all of it lies.
+const ROOT: &str = "/v1/platform";
 /// What errors call the other end.
 const WHAT: &str = "platform";
 
@@ -58,8 +60,8 @@ impl RemotePlatform {
         // Boxed, as the next one: compiled here, and not by all who connect.
         Box::pin(async move {
             check_scheme(url)?;
-            let service = Service::new(WHAT, url)?;
-            let platform: PlatformBody = service.get(path::ROOT).await?;
+            let service = Service::new(WHAT, url, ROOT)?;
+            let platform: PlatformBody = service.get("").await?;
             Ok(Self {
                 url: url.to_owned(),
                 project: platform.project,

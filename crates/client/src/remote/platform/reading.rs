@@ -5,8 +5,8 @@ use twinfold_model::{
 };
 use twinfold_wire::arrow_stream::with_request;
 use twinfold_wire::rest::{
-    CommitBody, DatasetCheckBody, DatasetSpecBody, DatasetStatisticsBody, ReadBody,
-    TrainingDatasetBody,
+    CommitBody, DatasetCheckBody, DatasetSpecBody, DatasetStatisticsBody, PAGE_ITEMS_MAX, PageBody,
+    ReadBody, TrainingDatasetBody,
 };
 
 use super::{RemotePlatform, WHAT, path};
@@ -19,7 +19,7 @@ impl Reading for RemotePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
         let body = ReadBody::from(&request);
         let service = self.service()?;
-        let post = service.long_request(Method::POST, &path::below("reads"));
+        let post = service.long_request(Method::POST, "/reads");
         let Some(spine) = request.spine else {
             return self.receive(post.json(&body)).await;
         };
@@ -55,30 +55,38 @@ impl Reading for RemotePlatform {
         self.receive(request).await
     }
 
-    async fn commits(&self, group: &FeatureGroupId, limit: usize) -> Result<Vec<Commit>> {
+    async fn commits(
+        &self,
+        group: &FeatureGroupId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Commit>> {
         let service = self.service()?;
         let request = service.request(Method::GET, &path::group(group, "commits"));
-        let bodies: Vec<CommitBody> = service.read(request.query(&[("limit", limit)])).await?;
-        Ok(bodies.into_iter().map(Commit::from).collect())
+        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
+        if let Some(before) = before {
+            request = request.query(&[("before", before)]);
+        }
+        let page: PageBody<CommitBody> = service.read(request).await?;
+        Ok(page.items.into_iter().map(Commit::from).collect())
     }
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
         let body = DatasetSpecBody::from(&spec);
         let service = self.service()?;
-        let request = service.long_request(Method::POST, &path::below("datasets"));
+        let request = service.long_request(Method::POST, path::DATASETS);
         let made: TrainingDatasetBody = service.read(request.json(&body)).await?;
         Ok(made.try_into()?)
     }
 
     async fn dataset(&self, name: &str, version: Option<u32>) -> Result<TrainingDataset> {
-        let path = path::named("datasets", "training dataset", name)?;
+        let path = path::named(path::DATASETS, "training dataset", name)?;
         let body: TrainingDatasetBody = self.versioned(&path, version).await?;
         Ok(body.try_into()?)
     }
 
     async fn datasets(&self) -> Result<Vec<TrainingDataset>> {
-        let path = path::below("datasets");
-        let bodies: Vec<TrainingDatasetBody> = self.service()?.get(&path).await?;
+        let bodies: Vec<TrainingDatasetBody> = self.service()?.get(path::DATASETS).await?;
         let datasets = bodies.into_iter().map(TrainingDataset::try_from);
         Ok(datasets.collect::<Result<_, _>>()?)
     }

@@ -7,7 +7,7 @@ use twinfold_wire::rest::{
     ColumnBody, FeatureVectorBody, ServingSourceBody, ValueBody, VectorReaderBody, VectorsBody,
 };
 
-use super::{Connection, RemotePlatform, path};
+use super::{Connection, RemotePlatform};
 use crate::{
     Entry, Error, Result, Serving, ServingRequest, VectorOptions, VectorReader, check_passed,
 };
@@ -16,8 +16,8 @@ use crate::{
 impl Serving for RemotePlatform {
     async fn vector_reader(&self, request: ServingRequest) -> Result<Arc<dyn VectorReader>> {
         let source = ServingSourceBody::from(&request.source);
-        let path = path::below("vector-readers");
-        let made: VectorReaderBody = self.service()?.post_for(&path, &source).await?;
+        let service = self.service()?;
+        let made: VectorReaderBody = service.post_for("/vector-readers", &source).await?;
         let entries_max = usize::try_from(self.limits.entries_max).unwrap_or(usize::MAX);
         Ok(Arc::new(RemoteVectors {
             connection: Arc::clone(&self.connection),
@@ -98,8 +98,7 @@ impl RemoteVectors {
             allow_error: options.allow_error,
         };
         let service = self.connection.service()?;
-        let path = path::below("vectors");
-        let bodies: Vec<FeatureVectorBody> = service.post_for(&path, &body).await?;
+        let bodies: Vec<FeatureVectorBody> = service.post_for("/vectors", &body).await?;
         let vectors = bodies.into_iter().map(FeatureVector::try_from);
         Ok(vectors.collect::<Result<_, _>>()?)
     }

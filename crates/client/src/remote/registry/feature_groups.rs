@@ -2,12 +2,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::Method;
 use tracing::debug;
-use twinfold_model::{Feature, FeatureGroup, FeatureGroupId, ProjectName, ResourceState};
-use twinfold_wire::rest::{FeatureBody, FeatureGroupBody, GroupRecordBody, SchemaBody};
+use twinfold_model::{
+    Feature, FeatureGroup, FeatureGroupId, GroupDescription, ProjectName, ResourceState,
+};
+use twinfold_wire::rest::{
+    FeatureBody, FeatureGroupBody, GroupDescriptionBody, GroupRecordBody, SchemaBody,
+};
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
-use crate::{Error, FeatureGroups, GroupDefinition, Result, WriterSchema};
+use crate::{
+    Definitions as _, Deletion, Error, FeatureGroups, GroupDefinition, Result, WriterSchema,
+};
+
+/// For a question that has an older answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl FeatureGroups for RemoteRegistry {
@@ -21,12 +31,30 @@ impl FeatureGroups for RemoteRegistry {
         self.active(stored, wait).await
     }
 
+    async fn feature_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let request = self.registry.request(Method::GET, &path::group(id, ""));
+        let answer = self.registry.read(request.timeout(PATIENCE)).await;
+        match answer.and_then(definition) {
+            Ok(found) => {
+                self.known.compare(id, Some(&found));
+                Ok(Arc::new(found))
+            }
+            Err(error) if error.retry() => self.group(id).await,
+            Err(error) => {
+                if matches!(error, Error::NotFound { .. }) {
+                    self.known.compare(id, None);
+                }
+                Err(error)
+            }
+        }
+    }
+
     async fn newest_feature_group(
         &self,
         project: &ProjectName,
         name: &str,
     ) -> Result<Arc<GroupDefinition>> {
-        let path = path::named(path::FEATURE_GROUPS, "feature group", project, name)?;
+        let path = path::named_in(project, path::FEATURE_GROUPS, "feature group", name)?;
         Ok(Arc::new(definition(self.registry.get(&path).await?)?))
     }
 
@@ -42,9 +70,27 @@ impl FeatureGroups for RemoteRegistry {
         self.active(stored, wait).await
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId, wait: Duration) -> Result<()> {
+    async fn describe_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        description: &GroupDescription,
+    ) -> Result<Arc<GroupDefinition>> {
+        let body = GroupDescriptionBody::from(description);
         let path = path::group(id, "");
-        let life = definition(self.registry.get(&path).await?)?.resource;
+        let request = self.registry.request(Method::PATCH, &path).json(&body);
+        let described = self.registry.read(request).await.and_then(definition);
+        self.forget_groups();
+        described.map(Arc::new)
+    }
+
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        wait: Duration,
+    ) -> Result<()> {
+        let life = definition(self.registry.get(&path::group(id, "")).await?)?.resource;
+        let path = path::group_deletion(id, deletion);
         self.registry.delete(&path).await?;
         let is_gone = |found: Option<GroupDefinition>| match found {
             Some(definition) if definition.resource == life => Look::Again(definition.state),

@@ -19,7 +19,7 @@ impl FeatureViews for RemoteRegistry {
     }
 
     async fn newest_feature_view(&self, project: &ProjectName, name: &str) -> Result<FeatureView> {
-        let path = path::named(path::FEATURE_VIEWS, "feature view", project, name)?;
+        let path = path::named_in(project, path::FEATURE_VIEWS, "feature view", name)?;
         let body: FeatureViewBody = self.registry.get(&path).await?;
         Ok(body.try_into()?)
     }

@@ -1,10 +1,9 @@
 use async_trait::async_trait;
 use reqwest::Method;
 use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
-use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
+use twinfold_wire::rest::{PAGE_ITEMS_MAX, PageBody, PositionBody, QuarantinedRecordBody};
 
 use super::{RemoteRegistry, path};
-use crate::remote::http::PAGE_ITEMS_MAX;
 use crate::{Quarantine, Result};
 
 /// Records of one request: the registry stores them in one transaction, and others wait for it.

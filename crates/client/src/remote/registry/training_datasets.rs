@@ -42,7 +42,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: u32,
     ) -> Result<()> {
-        let path = path::named(path::RESERVATIONS, WHAT, project, name)?;
+        let path = path::named_in(project, path::RESERVATIONS, WHAT, name)?;
         let path = format!("{path}/{version}");
         let request = self.registry.request(Method::POST, &path);
         self.registry.answer(request).await.map(drop)
@@ -54,7 +54,7 @@ impl TrainingDatasets for RemoteRegistry {
         statistics: &DatasetStatistics,
     ) -> Result<()> {
         let (project, name) = (&dataset.project, dataset.name.as_str());
-        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         let path = format!("{path}/{}", dataset.version);
         let body = TrainingDatasetBody::from(dataset).with_statistics(Some(statistics));
         let request = self.registry.request(Method::PUT, &path).json(&body);
@@ -67,7 +67,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: Option<u32>,
     ) -> Result<TrainingDataset> {
-        let mut path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let mut path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         if let Some(version) = version {
             path = format!("{path}/{version}");
         }
@@ -118,7 +118,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: u32,
     ) -> Result<()> {
-        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         self.registry.delete(&format!("{path}/{version}")).await
     }
 }

@@ -2,8 +2,9 @@
 
 use reqwest::Method;
 use serde_json::{Value as Json, json};
+use twinfold_client::Deletion;
 use twinfold_model::{Error as ModelError, Feature, FeatureType, SchemaId};
-use twinfold_registry::{Deletion, Error};
+use twinfold_registry::Error;
 use twinfold_testkit::weather_group;
 
 use super::{Server, request};

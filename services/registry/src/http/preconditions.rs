@@ -1,0 +1,88 @@
+//! Which state of a feature group a request is meant for, as its headers say it.
+
+use axum::http::header::IF_MATCH;
+use axum::http::{HeaderMap, HeaderValue};
+use twinfold_http_kit::Failure;
+
+use crate::Expected;
+
+/// What the header `If-Match` wants to find.
+pub(super) fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
+    let mut wanted = Vec::new();
+    for header in headers.get_all(IF_MATCH) {
+        let text = header.to_str().map_err(|_| unreadable(header))?;
+        if text.trim() == "*" {
+            return Ok(Expected::Anything);
+        }
+        wanted.extend(tags(text).ok_or_else(|| unreadable(header))?);
+    }
+    if wanted.is_empty() {
+        return Ok(Expected::Anything);
+    }
+    Ok(Expected::OneOf(wanted))
+}
+
+/// The tags of a list, without their quotes. A weak one keeps all of its text, and so matches nothing: a
+/// change is tied to the very state that was seen.
+fn tags(list: &str) -> Option<Vec<String>> {
+    let mut tags = Vec::new();
+    let mut rest = list.trim();
+    loop {
+        let weak = rest.strip_prefix("W/");
+        let quoted = weak.unwrap_or(rest).strip_prefix('"')?;
+        let (tag, behind) = quoted.split_once('"')?;
+        tags.push(match weak {
+            None => tag.to_owned(),
+            Some(_) => format!("W/\"{tag}\""),
+        });
+        rest = behind.trim_start();
+        if rest.is_empty() {
+            return Some(tags);
+        }
+        rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+fn unreadable(header: &HeaderValue) -> Failure {
+    Failure::Unreadable(format!(
+        "header if-match: found {header:?}, wanted `*` or entity tags in quotes"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(lines: &[&'static str]) -> Result<Expected, Failure> {
+        let lines = lines.iter().copied().map(HeaderValue::from_static);
+        expected(&lines.map(|line| (IF_MATCH, line)).collect())
+    }
+
+    #[test]
+    fn tags_are_taken_from_every_line() {
+        let one_of =
+            |tags: &[&str]| Expected::OneOf(tags.iter().map(ToString::to_string).collect());
+        let cases: [(&[&'static str], Expected); 6] = [
+            (&[], Expected::Anything),
+            (&["*"], Expected::Anything),
+            (&[r#""a.1""#], one_of(&["a.1"])),
+            (&[r#" "a.1" ,"b,2" "#], one_of(&["a.1", "b,2"])),
+            (&[r#""a.1""#, r#""b.2""#], one_of(&["a.1", "b.2"])),
+            (&[r#"W/"a.1", "a.2""#], one_of(&[r#"W/"a.1""#, "a.2"])),
+        ];
+        for (lines, wanted) in cases {
+            let found = found(lines).expect("readable");
+            assert_eq!(found, wanted, "{lines:?}");
+        }
+        for line in [
+            "",
+            "a.1",
+            r#""a.1"#,
+            r#""a.1","#,
+            r#""a.1" "a.2""#,
+            r#"w/"a.1""#,
+        ] {
+            assert!(found(&[line]).is_err(), "{line}");
+        }
+    }
+}

@@ -38,7 +38,8 @@ pub trait Definitions: Debug + Send + Sync {
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>>;
 
     /// The schema, if it is registered for the group whose topic and tables are named `resource`; `None`
-    /// when it is not, which may change at any time: it is asked anew each time.
+    /// when it is not, which may change at any time: it is asked anew each time. A group that is asked for
+    /// after a schema was answered is no older than it.
     async fn schema(&self, id: SchemaId, resource: &str) -> Result<Option<Arc<WriterSchema>>>;
 
     /// The sequence of the newest change; it moves with every change of a definition or state.

@@ -1,5 +1,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -13,6 +14,8 @@ type Schemas = HashMap<SchemaId, Arc<WriterSchema>>;
 #[derive(Debug, Default)]
 pub struct KnownDefinitions {
     groups: ArcSwapOption<KnownGroups>,
+    /// How often groups were forgotten: one that was read before that is not known.
+    forgotten: AtomicU64,
     /// By topic. What is registered stays so and never changes.
     schemas: Mutex<HashMap<String, Schemas>>,
 }
@@ -21,6 +24,8 @@ pub struct KnownDefinitions {
 #[derive(Debug)]
 pub struct KnownGroups {
     sequence: u64,
+    /// [`KnownDefinitions::forgotten`] when they began to be read.
+    forgotten: u64,
     by_id: HashMap<FeatureGroupId, Arc<GroupDefinition>>,
 }
 
@@ -31,8 +36,9 @@ impl KnownDefinitions {
     where
         F: Future<Output = Result<Vec<GroupDefinition>>> + Send,
     {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
         if let Some(known) = self.groups.load_full()
-            && known.sequence == sequence
+            && (known.sequence, known.forgotten) == (sequence, forgotten)
         {
             return Ok(known);
         }
@@ -42,6 +48,7 @@ impl KnownDefinitions {
         });
         let known = Arc::new(KnownGroups {
             sequence,
+            forgotten,
             by_id: by_id.collect(),
         });
         self.forget_schemas_beside(&known);
@@ -59,7 +66,7 @@ impl KnownDefinitions {
 
     /// For who changed a group itself: it is asked for anew, without waiting for the feed to tell of it.
     pub fn forget_groups(&self) {
-        self.groups.store(None);
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
     }
 
     /// For who asked for one group past what is known: where that is another by now, all are asked for anew.
@@ -74,7 +81,13 @@ impl KnownDefinitions {
         self.lock().get(resource)?.get(&id).cloned()
     }
 
+    /// A schema that no group is known to have now may be that of one which has evolved: the groups that are
+    /// asked for after this are no older than it.
     pub fn remember_schema(&self, resource: &str, schema: WriterSchema) -> Arc<WriterSchema> {
+        let known = self.groups.load_full();
+        if !known.is_some_and(|known| known.has_schema(resource, schema.id)) {
+            self.forget_groups();
+        }
         let schema = Arc::new(schema);
         let mut schemas = self.lock();
         let of_resource = schemas.entry(resource.to_owned()).or_default();
@@ -90,6 +103,11 @@ impl KnownDefinitions {
 impl KnownGroups {
     pub fn get(&self, id: &FeatureGroupId) -> Option<Arc<GroupDefinition>> {
         self.by_id.get(id).cloned()
+    }
+
+    fn has_schema(&self, resource: &str, schema: SchemaId) -> bool {
+        let mut groups = self.by_id.values();
+        groups.any(|group| group.schema == schema && group.resource == resource)
     }
 
     /// All of them, by their names.
@@ -114,6 +132,13 @@ mod tests {
             group,
             state: ResourceState::Active,
             schema: SchemaId(1),
+        }
+    }
+
+    fn schema(id: u32) -> WriterSchema {
+        WriterSchema {
+            id: SchemaId(id),
+            avro_json: "\"int\"".to_owned(),
         }
     }
 
@@ -165,6 +190,31 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn groups_are_no_older_than_a_schema_that_was_asked_for() {
+        let known = KnownDefinitions::default();
+        let (one, resource) = (vec![definition(1)], definition(1).resource);
+        at(&known, 1, one.clone()).await;
+        known.remember_schema(&resource, schema(1));
+        let (_, is_read) = at(&known, 1, one.clone()).await;
+        assert!(!is_read, "it is the group's own");
+        known.remember_schema(&resource, schema(2));
+        let (_, is_read) = at(&known, 1, one).await;
+        assert!(is_read);
+    }
+
+    #[tokio::test]
+    async fn what_was_forgotten_while_it_was_read_is_read_again() {
+        let known = KnownDefinitions::default();
+        let read = async {
+            known.forget_groups();
+            Ok(vec![definition(1)])
+        };
+        known.groups(1, read).await.expect("readable");
+        let (_, is_read) = at(&known, 1, Vec::new()).await;
+        assert!(is_read);
+    }
+
+    #[tokio::test]
     async fn a_failure_to_read_is_not_remembered() {
         let known = KnownDefinitions::default();
         let failing = async { Err(crate::Error::Closed) };
@@ -178,11 +228,7 @@ mod tests {
         let known = KnownDefinitions::default();
         let resources = [1, 2].map(|life| definition(life).resource);
         for resource in &resources {
-            let schema = WriterSchema {
-                id: SchemaId(1),
-                avro_json: "\"int\"".to_owned(),
-            };
-            known.remember_schema(resource, schema);
+            known.remember_schema(resource, schema(1));
         }
         let remembered = || {
             let found = resources

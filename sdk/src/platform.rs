@@ -187,7 +187,8 @@ impl Platform {
         let id = self.group_id(name, version)?;
         let said = GroupDescription { description, tags };
         let describing = self.inner()?.describe_feature_group(&id, &said);
-        GroupInfo::new(py, &self.connection.wait(py, describing)?)
+        let described = self.connection.wait(py, describing)?;
+        GroupInfo::new(py, &described)
     }
 
     fn delete_feature_group(

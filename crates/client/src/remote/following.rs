@@ -3,14 +3,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 use twinfold_service_kit::{Clock, SystemClock, TaskGroup};
 
-use super::RemoteRegistry;
+use super::{RemoteRegistry, metrics};
 use crate::Result;
 
-const DEFINITIONS_STALENESS_SECONDS: &str = "twinfold_definitions_staleness_seconds";
 /// How often it is told how old the definitions are.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -38,7 +36,7 @@ async fn follow(registry: &RemoteRegistry, shutdown: CancellationToken) {
         let mut answered_us = SystemClock.now_us();
         loop {
             let since_us = SystemClock.now_us().saturating_sub(answered_us);
-            gauge!(DEFINITIONS_STALENESS_SECONDS).set(since_us as f64 / 1e6);
+            metrics::definitions_staleness(since_us);
             tokio::select! {
                 Ok(()) = answers.changed() => answered_us = SystemClock.now_us(),
                 () = tokio::time::sleep(TELL_INTERVAL) => {}

@@ -3,6 +3,7 @@
 mod arrow_stream;
 mod following;
 mod http;
+mod metrics;
 mod path;
 mod platform;
 mod registry;

@@ -290,16 +290,17 @@ async fn a_group_that_is_asked_for_anew_is_no_older_than_the_question() {
     let gust = Feature::new("gust", FeatureType::Double).expect("feature");
     let changed = both.near.append_features(&id(), vec![gust], WAIT).await;
     let changed = changed.expect("changed");
+    let evolved = [changed.group.clone()];
     assert_eq!(known(deaf.as_ref()).await, [weather_group()]);
     let found = deaf.feature_group(&id()).await.expect("there");
     assert_eq!(found, changed);
-    assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);
+    assert_eq!(known(deaf.as_ref()).await, evolved);
 
     both.near
         .delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
         .await
         .expect("gone");
-    assert_eq!(known(deaf.as_ref()).await, [changed.group.clone()]);
+    assert_eq!(known(deaf.as_ref()).await, evolved);
     let gone = deaf.feature_group(&id()).await;
     assert!(said(gone).contains("does not exist"));
     assert_eq!(known(deaf.as_ref()).await, []);

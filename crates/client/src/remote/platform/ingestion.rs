@@ -317,7 +317,8 @@ mod tests {
             Some((204, String::new())),
         ];
         let (platform, serving) = platform(answers).await;
-        let waited = platform.wait(&receipt(), BOTH, Duration::from_secs(60));
+        let receipt = receipt();
+        let waited = platform.wait(&receipt, BOTH, Duration::from_secs(60));
         waited.await.expect("it is back");
         serving.await.expect("every answer was asked for");
     }
@@ -330,7 +331,8 @@ mod tests {
             hint: String::new(),
         };
         let (platform, serving) = platform(vec![None, said(404, &gone)]).await;
-        let waited = platform.wait(&receipt(), BOTH, Duration::from_secs(60));
+        let receipt = receipt();
+        let waited = platform.wait(&receipt, BOTH, Duration::from_secs(60));
         let error = waited.await.expect_err("gone");
         assert!(matches!(error, Error::NotFound { .. }), "{error}");
         serving.await.expect("every answer was asked for");
@@ -339,7 +341,8 @@ mod tests {
     #[tokio::test]
     async fn a_wait_that_is_over_says_what_was_heard_last() {
         let (platform, serving) = platform(vec![said(504, &behind("online is behind"))]).await;
-        let waited = platform.wait(&receipt(), BOTH, Duration::from_millis(700));
+        let receipt = receipt();
+        let waited = platform.wait(&receipt, BOTH, Duration::from_millis(700));
         let error = waited.await.expect_err("over");
         let Error::Timeout { seconds, state, .. } = error else {
             panic!("{error}");

@@ -81,7 +81,7 @@ impl TrainingDatasets for RemoteRegistry {
         name: &str,
         version: u32,
     ) -> Result<Option<DatasetStatistics>> {
-        let path = path::named(path::TRAINING_DATASETS, WHAT, project, name)?;
+        let path = path::named_in(project, path::TRAINING_DATASETS, WHAT, name)?;
         let path = format!("{path}/{version}/statistics");
         let answer = self.registry.get::<DatasetStatisticsBody>(&path).await;
         Ok(if_kept(answer)?.map(Into::into))

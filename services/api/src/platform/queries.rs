@@ -47,7 +47,8 @@ pub(super) fn until_read(running: OwnedSemaphorePermit, rows: BatchStream) -> Ba
     );
     BatchStream {
         schema: rows.schema,
-        batches: batches.boxed(),
+        // Whoever counts the batches of an answer asks once more after the last.
+        batches: batches.fuse().boxed(),
     }
 }
 
@@ -81,6 +82,7 @@ mod tests {
 
         assert!(first.batches.next().await.is_some());
         assert!(queries.begin().is_err(), "its end was not seen yet");
+        assert!(first.batches.next().await.is_none());
         assert!(first.batches.next().await.is_none());
         let third = queries.begin().expect("the first was read");
 

@@ -14,6 +14,8 @@ type Schemas = HashMap<SchemaId, Arc<WriterSchema>>;
 #[derive(Debug, Default)]
 pub struct KnownDefinitions {
     groups: ArcSwapOption<KnownGroups>,
+    /// One reads for all: what began to be read later is newer.
+    reading: tokio::sync::Mutex<()>,
     /// How often groups were forgotten: one that was read before that is not known.
     forgotten: AtomicU64,
     /// By topic. What is registered stays so and never changes.
@@ -36,12 +38,14 @@ impl KnownDefinitions {
     where
         F: Future<Output = Result<Vec<GroupDefinition>>> + Send,
     {
-        let forgotten = self.forgotten.load(Ordering::SeqCst);
-        if let Some(known) = self.groups.load_full()
-            && (known.sequence, known.forgotten) == (sequence, forgotten)
-        {
+        if let Ok(known) = self.known_at(sequence) {
             return Ok(known);
         }
+        let _reading = self.reading.lock().await;
+        let forgotten = match self.known_at(sequence) {
+            Ok(known) => return Ok(known),
+            Err(forgotten) => forgotten,
+        };
         let by_id = read.await?.into_iter().map(|definition| {
             let id = definition.group.id().clone();
             (id, Arc::new(definition))
@@ -54,6 +58,15 @@ impl KnownDefinitions {
         self.forget_schemas_beside(&known);
         self.groups.store(Some(Arc::clone(&known)));
         Ok(known)
+    }
+
+    /// What is known at `sequence`, or how often groups were forgotten until now.
+    fn known_at(&self, sequence: u64) -> Result<Arc<KnownGroups>, u64> {
+        let forgotten = self.forgotten.load(Ordering::SeqCst);
+        let known = self.groups.load_full();
+        let is_current =
+            |known: &Arc<KnownGroups>| (known.sequence, known.forgotten) == (sequence, forgotten);
+        known.filter(is_current).ok_or(forgotten)
     }
 
     /// The names of topics are not given again, so nobody asks for schemas of one that is gone.

@@ -307,6 +307,15 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("hush"), "{text}");
+
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        write!(file, "[store]\nurl = a://me:hush@b").expect("written");
+        let loaded = load::<Table>(DEFAULTS, Some(file.path()), &none, "TWINFOLD", |_| {
+            Vec::new()
+        });
+        let text = loaded.expect_err("no TOML").to_string();
+        assert!(text.contains("line 2"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
     }
 
     #[test]

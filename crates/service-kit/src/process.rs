@@ -36,6 +36,8 @@ const TOLD_TWICE: i32 = 128 + 15;
 
 /// How long a health check waits for an answer.
 const HEALTHCHECK_MAX: Duration = Duration::from_secs(5);
+/// How long stores have to close, also when the tasks have used up the time.
+const CLOSE_MIN: Duration = Duration::from_secs(1);
 /// How long the admin port has to end after all else has.
 const ADMIN_END_MAX: Duration = Duration::from_secs(1);
 
@@ -183,7 +185,7 @@ async fn work<S: Service>(config: S::Config, process: &ProcessConfig) -> Result<
     let ended = tasks.shutdown(deadline.left()).await;
     let closing = TaskGroup::new(Handle::current());
     service.close(&closing);
-    let closed = closing.shutdown(deadline.left()).await;
+    let closed = closing.shutdown(deadline.left().max(CLOSE_MIN)).await;
     let admin_ended = admin_tasks.shutdown(ADMIN_END_MAX).await;
     if let Some(failure) = failed {
         error!(service = S::NAME, %failure, "a task failed");

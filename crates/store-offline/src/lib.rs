@@ -54,9 +54,11 @@ impl<'a> Place<'a> {
         match url.split_once("://") {
             Some(("file", path)) => Ok(Self::Folder(path.as_ref())),
             Some(("s3", _)) => Ok(Self::Bucket(S3Options::parse(url)?)),
-            // What stands behind the question mark may be secret.
+            // The rest may hold secrets: of another store, for what we know.
             _ => Err(Error::UnsupportedUrl {
-                found: url.split('?').next().unwrap_or_default().to_owned(),
+                found: url
+                    .split_once("://")
+                    .map_or_else(String::new, |(scheme, _)| format!("{scheme}://…")),
             }),
         }
     }
@@ -148,13 +150,14 @@ mod tests {
             check(url).expect(url);
         }
         for (url, wanted) in [
-            ("gs://bucket?secret=hush", "`gs://bucket` is not supported"),
+            ("gs://bucket?secret=hush", "`gs://…` is not supported"),
             ("s3://", "`s3://` is not supported"),
             ("s3://bucket?colour=red", "found `colour`"),
             ("s3://bucket?access_key_id=me", "both or none"),
         ] {
             let error = check(url).expect_err(url).to_string();
             assert!(error.contains(wanted), "{url}: {error}");
+            assert!(!error.contains("hush"), "{url}: {error}");
         }
     }
 }

@@ -55,17 +55,13 @@ impl<'a> Place<'a> {
         match url.split_once("://") {
             Some(("file", path)) => Ok(Self::Folder(path.as_ref())),
             Some(("scylla", rest)) => Ok(Self::Cluster(Box::new(ScyllaOptions::parse(rest)?))),
+            // The rest may hold secrets: of another store, for what we know.
             _ => Err(Error::UnsupportedUrl {
-                found: without_credentials(url),
+                found: url
+                    .split_once("://")
+                    .map_or_else(String::new, |(scheme, _)| format!("{scheme}://…")),
             }),
         }
-    }
-}
-
-fn without_credentials(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
-        _ => url.to_owned(),
     }
 }
 
@@ -167,11 +163,11 @@ mod tests {
     fn a_url_of_no_backend_is_refused_without_telling_secrets() {
         let refused = check("redis://user:hush@a:1/ks").expect_err("no such backend");
         let message = refused.to_string();
-        assert!(message.contains("`redis://…@a:1/ks`"), "{message}");
+        assert!(message.contains("`redis://…`"), "{message}");
         assert!(message.contains("file:///"), "{message}");
         assert!(message.contains("scylla://"), "{message}");
         let refused = check("/folder").expect_err("no scheme");
-        assert!(refused.to_string().contains("`/folder`"), "{refused}");
+        assert!(refused.to_string().contains("scylla://"), "{refused}");
     }
 
     #[test]

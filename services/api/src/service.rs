@@ -216,7 +216,7 @@ mod tests {
             "__PROJECT: project name `Ours` is not valid",
             "REGISTRY__URL: found a url of scheme ``, wanted http://host:port",
             "ONLINE__URL: online store setting `replication`: found `none`, wanted a number",
-            "DATASETS__URL: offline store url `gs://bucket` is not supported",
+            "DATASETS__URL: offline store url `gs://…` is not supported",
         ] {
             assert!(told.contains(fault), "{fault} is not in:\n{told}");
         }

@@ -36,7 +36,7 @@ async fn follow(registry: &RemoteRegistry, shutdown: CancellationToken) {
         let mut answered_us = SystemClock.now_us();
         loop {
             let since_us = SystemClock.now_us().saturating_sub(answered_us);
-            metrics::definitions_staleness(since_us);
+            metrics::definitions_staleness(since_us.max(0));
             tokio::select! {
                 Ok(()) = answers.changed() => answered_us = SystemClock.now_us(),
                 () = tokio::time::sleep(TELL_INTERVAL) => {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_client::GroupDefinition;
+use twinfold_model::feature_difference;
 use twinfold_store_topic::RecordBatch;
 
 use super::{Consumer, Run};
@@ -21,7 +22,7 @@ impl Run<'_> {
         }
         self.definitions_read.mark_unchanged();
         match self.consumer.definition().await {
-            Ok(Some(definition)) if definition.group != self.definition.group => {
+            Ok(Some(definition)) if self.has_evolved(&definition) => {
                 self.redefine(definition, shutdown).await
             }
             Ok(_) => Ok(()),
@@ -53,12 +54,17 @@ impl Run<'_> {
                 // Its schemas went with the group: nothing of it is to be quarantined for that.
                 return Err(Error::Gone);
             };
-            if definition.group != self.definition.group {
+            if self.has_evolved(&definition) {
                 self.redefine(definition, shutdown).await?;
             }
             self.intake.admission_mut().learn(id, schema.as_deref());
         }
         Ok(true)
+    }
+
+    /// Whether records are to be read in another way. What people are told of the group does not matter.
+    fn has_evolved(&self, now: &GroupDefinition) -> bool {
+        feature_difference(&self.definition.group, now.group.features()).is_some()
     }
 
     /// Goes on with another definition; what is buffered is written under the one before.

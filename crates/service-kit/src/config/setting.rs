@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::{Strings, one_line};
+use super::Strings;
 
 /// Sections and keys whose values may hold passwords.
 const SECRETS: &[&str] = &["password", "stores", "url"];
@@ -35,7 +35,12 @@ pub(super) fn from_file(path: &Path, defaults: &Table, faults: &mut Vec<String>)
 
 fn read(path: &Path) -> Result<Table, String> {
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    text.parse().map_err(|error| one_line(&error))
+    text.parse().map_err(|error: toml::de::Error| {
+        // Without the line itself, which may hold a password.
+        let before = error.span().and_then(|span| text.get(..span.start));
+        let line = before.unwrap_or_default().matches('\n').count() + 1;
+        format!("line {line}: {}", error.message())
+    })
 }
 
 fn flatten(

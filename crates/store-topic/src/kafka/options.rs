@@ -89,7 +89,9 @@ impl KafkaOptions {
             matches!(port, Some(Ok(_)))
         };
         if !servers.split(',').all(is_server) {
-            return Err(invalid("servers", servers, "host:port,host:port"));
+            // Before an `@` there may be a password, which has no place here.
+            let found = servers.rsplit('@').next().unwrap_or_default();
+            return Err(invalid("servers", found, "host:port,host:port"));
         }
         let mut options = Self::new(servers);
         for setting in settings.split('&').filter(|setting| !setting.is_empty()) {

@@ -28,14 +28,15 @@ pub(super) async fn rows(body: Body, bytes_max: u64, mut room: Room) -> Result<R
     let take = |chunk: &Bytes| room.grow(chunk.len());
     let chunks = collect(body, "a body of rows", bytes_max, take).await?;
     // Not on the threads that answer: there may be much of it, and bytes of others may make Arrow panic.
-    let decoding = tokio::task::spawn_blocking(move || decode(chunks)).await;
+    // The room goes with them: when the caller goes, the bytes are there until they are decoded.
+    let decoding = tokio::task::spawn_blocking(move || (decode(chunks), room)).await;
     match decoding {
-        Ok(Ok((schema, batches))) => Ok(Rows {
+        Ok((Ok((schema, batches)), room)) => Ok(Rows {
             schema,
             batches,
             room,
         }),
-        Ok(Err(error)) => Err(unreadable(&error.to_string())),
+        Ok((Err(error), _)) => Err(unreadable(&error.to_string())),
         Err(_) => Err(unreadable("bytes that no Arrow writer makes")),
     }
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use twinfold_http_kit::Failure;
 
 use super::HttpLimits;
@@ -19,7 +19,7 @@ pub(super) struct RowsBudget {
 pub(super) struct Room {
     budget: Arc<Semaphore>,
     bytes_max: usize,
-    taken: Option<OwnedSemaphorePermit>,
+    taken: usize,
 }
 
 impl RowsBudget {
@@ -38,7 +38,7 @@ impl RowsBudget {
         Room {
             budget: Arc::clone(&self.bytes),
             bytes_max: self.bytes_max,
-            taken: None,
+            taken: 0,
         }
     }
 }
@@ -47,12 +47,10 @@ impl Room {
     /// Makes room for so many bytes more.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
         let more = u32::try_from(bytes).ok();
-        let more = more.and_then(|more| Arc::clone(&self.budget).try_acquire_many_owned(more).ok());
-        let more = more.ok_or_else(|| self.refused())?;
-        match &mut self.taken {
-            Some(taken) => taken.merge(more),
-            None => self.taken = Some(more),
-        }
+        let more = more.and_then(|more| self.budget.try_acquire_many(more).ok());
+        // Counted here: a permit has room for 4 GiB.
+        more.ok_or_else(|| self.refused())?.forget();
+        self.taken += bytes;
         Ok(())
     }
 
@@ -65,6 +63,12 @@ impl Room {
                 self.bytes_max
             ),
         }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.budget.add_permits(self.taken);
     }
 }
 

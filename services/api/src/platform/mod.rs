@@ -79,8 +79,6 @@ pub struct StorePlatform {
     /// Refuses new work from the moment closing begins.
     closed: AtomicBool,
     queries: Queries,
-    /// One replay at a time, or a record could be appended twice.
-    replaying: tokio::sync::Mutex<()>,
 }
 
 impl StorePlatform {
@@ -91,7 +89,6 @@ impl StorePlatform {
             queries: Queries::new(parts.queries_max),
             parts,
             closed: AtomicBool::new(false),
-            replaying: tokio::sync::Mutex::new(()),
         }
     }
 

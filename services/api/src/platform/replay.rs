@@ -23,8 +23,6 @@ impl StorePlatform {
         group: &FeatureGroupId,
         positions: &[Position],
     ) -> Result<Receipt> {
-        // Others in this process wait for their turn; those in other processes are refused.
-        let _one_at_a_time = self.replaying.lock().await;
         let definition = self.definition(group).await?;
         // Of its own, so that its receipt answers for these records and no others.
         let ingestion_id = new_ingestion_id();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use reqwest::{Method, RequestBuilder};
 use tracing::debug;
 use twinfold_model::{EventTime, FeatureGroupId, Position, QuarantinedRecord};
-use twinfold_service_kit::{Clock, SystemClock};
+use twinfold_service_kit::Deadline;
 use twinfold_wire::rest::{
     PAGE_ITEMS_MAX, PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
@@ -152,7 +152,7 @@ impl RemotePlatform {
         heard: &mut Heard,
     ) -> Option<Result<()>> {
         let slice_max = Duration::from_millis(self.limits.wait_ms_max.max(1));
-        let began_us = SystemClock.now_us();
+        let deadline = Deadline::after(timeout);
         let mut left = timeout;
         loop {
             match self.wait_once(receipt, target, left.min(slice_max)).await {
@@ -169,9 +169,7 @@ impl RemotePlatform {
                 }
                 outcome => return Some(outcome),
             }
-            let gone_us = SystemClock.now_us().saturating_sub(began_us);
-            let gone = Duration::from_micros(u64::try_from(gone_us).unwrap_or(0));
-            left = timeout.saturating_sub(gone);
+            left = deadline.left();
             if left.is_zero() {
                 return None;
             }

@@ -60,8 +60,15 @@ pub async fn a_restart_loses_and_doubles_nothing(way: Way) {
             .expect("insert");
         deployment.restart().await;
     }
-    insert_and_wait(deployment.platform(), group.id(), bench_rows(3_000, 1, 0)).await;
-    let expected: Vec<i64> = (0..=3_000).collect();
+    // Enough rows to follow the earlier ones in every partition: each is read in order, so that
+    // the wait for these is a wait for all.
+    insert_and_wait(
+        deployment.platform(),
+        group.id(),
+        bench_rows(3_000, 1_000, 0),
+    )
+    .await;
+    let expected: Vec<i64> = (0..4_000).collect();
     let offline = history(deployment.platform(), &group, None).await;
     assert_eq!(column_i64(&offline, "id"), expected);
     let online = latest(deployment.platform(), group.id()).await;

@@ -161,7 +161,7 @@ mod tests {
             "TRAINING__MEMORY_BYTES_MAX",
             "TRAINING__QUERIES_MAX",
             "HTTP__ROWS_BYTES_MAX",
-            "HTTP__INSERTS_BYTES_MAX",
+            "HTTP__ROWS_IN_FLIGHT_BYTES_MAX",
             "HTTP__JSON_BYTES_MAX",
             "HTTP__ENTRIES_MAX",
             "HTTP__VECTOR_READERS_MAX",

@@ -152,7 +152,7 @@ async fn append_features(
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
-    let changed = registry.append_features_to(&id, features, &expected);
+    let changed = registry.append_features_if_expected(&id, features, &expected);
     Ok(Tagged(changed.await?))
 }
 
@@ -164,7 +164,7 @@ async fn describe(
 ) -> Result<Tagged, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let said = said.into();
-    let described = registry.describe_expected_group(&id, &said, &expected);
+    let described = registry.describe_feature_group_if_expected(&id, &said, &expected);
     Ok(Tagged(described.await?))
 }
 
@@ -185,7 +185,7 @@ async fn delete(
 ) -> Result<StatusCode, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let deletion = Deletion::forced(force);
-    let deleted = registry.delete_expected_group(&id, deletion, &expected);
+    let deleted = registry.delete_feature_group_if_expected(&id, deletion, &expected);
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -19,7 +19,7 @@ KEYS = 100_000
 
 
 def ours(folder: Path, labels: int, rows: int) -> dict[str, float]:
-    command = ["cargo", "run", "--quiet", "-p", "twinfold-training", "--example", "point_in_time"]
+    command = ["cargo", "run", "--quiet", "-p", "twinfold-benches", "--bin", "point_in_time"]
     arguments = [str(folder), str(labels), str(rows), str(KEYS)]
     finished = subprocess.run(
         [*command, "--", *arguments], check=True, capture_output=True, text=True

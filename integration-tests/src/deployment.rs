@@ -116,7 +116,7 @@ impl Deployment {
     /// When it is not.
     pub fn addresses(&self) -> (String, String) {
         let processes = self.processes();
-        (processes.api.url(), self.stores.topic.clone())
+        (processes.api.url(), self.stores.topic.to_string())
     }
 
     /// One more api beside the one that the story sees, when every service is a process.
@@ -157,7 +157,7 @@ impl Deployment {
     pub async fn append_raw(&mut self, topic: &str, appends: Vec<Append>) -> Vec<Appended> {
         self.stop().await;
         let below_folder = format!("file://{}", self.folder.path().join("topic").display());
-        let url = match self.stores.topic.as_str() {
+        let url = match &*self.stores.topic {
             "" => &below_folder,
             url => url,
         };
@@ -254,15 +254,17 @@ pub fn engines_of(servers: &Servers) -> StoresConfig {
     // A keyspace has at most 48 characters.
     let place = format!("story_{}", uuid::Uuid::new_v4().simple());
     StoresConfig {
-        metadata: servers.postgres_schema(&place),
+        metadata: servers.postgres_schema(&place).into(),
         topic: format!(
             "kafka://{}?topic_prefix={place}.",
             servers.kafka_bootstrap_servers
-        ),
+        )
+        .into(),
         online: format!(
             "scylla://{}/{place}?replication=1",
             servers.cassandra_contact_points
-        ),
-        offline: servers.s3.url(&place),
+        )
+        .into(),
+        offline: servers.s3.url(&place).into(),
     }
 }

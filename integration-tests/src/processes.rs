@@ -115,18 +115,18 @@ impl Settings<'_> {
     fn registry(&self) -> ServiceProcess {
         let settings = vec![
             setting(HTTP_ADDRESS, self.registry),
-            setting("METADATA__URL", &self.stores.metadata),
-            setting("TOPIC__URL", &self.stores.topic),
+            setting("METADATA__URL", &*self.stores.metadata),
+            setting("TOPIC__URL", &*self.stores.topic),
             setting("TOPIC__RETENTION_HOURS", self.config.topic.retention_hours),
-            setting("ONLINE__URL", &self.stores.online),
-            setting("OFFLINE__URL", &self.stores.offline),
+            setting("ONLINE__URL", &*self.stores.online),
+            setting("OFFLINE__URL", &*self.stores.offline),
         ];
         self.process("twinfold-registry", 0, settings)
     }
 
     fn onlinefs(&self, at: usize) -> ServiceProcess {
         let mut settings = self.of_materializers();
-        settings.push(setting("ONLINE__URL", &self.stores.online));
+        settings.push(setting("ONLINE__URL", &*self.stores.online));
         self.process("twinfold-onlinefs", at, settings)
     }
 
@@ -134,7 +134,7 @@ impl Settings<'_> {
         let history = &self.config.history;
         let mut settings = self.of_materializers();
         settings.extend([
-            setting("OFFLINE__URL", &self.stores.offline),
+            setting("OFFLINE__URL", &*self.stores.offline),
             setting("HISTORY__COMPACTION_COMMITS", history.compaction_commits),
             setting("HISTORY__RETENTION_HOURS", history.retention_hours),
         ]);
@@ -145,11 +145,11 @@ impl Settings<'_> {
         let settings = vec![
             setting(HTTP_ADDRESS, free_address()),
             setting("REGISTRY__URL", format!("http://{}", self.registry)),
-            setting("TOPIC__URL", &self.stores.topic),
+            setting("TOPIC__URL", &*self.stores.topic),
             setting("TOPIC__PARTITIONS", self.config.topic.partitions),
-            setting("ONLINE__URL", &self.stores.online),
-            setting("OFFLINE__URL", &self.stores.offline),
-            setting("DATASETS__URL", &self.stores.offline),
+            setting("ONLINE__URL", &*self.stores.online),
+            setting("OFFLINE__URL", &*self.stores.offline),
+            setting("DATASETS__URL", &*self.stores.offline),
         ];
         self.process("twinfold-api", 0, settings)
     }
@@ -165,7 +165,7 @@ impl Settings<'_> {
         let (topic, platform) = (&self.config.topic, &self.config.platform);
         vec![
             setting("REGISTRY__URL", format!("http://{}", self.registry)),
-            setting("TOPIC__URL", &self.stores.topic),
+            setting("TOPIC__URL", &*self.stores.topic),
             setting("TOPIC__FUTURE_SKEW_MS_MAX", topic.future_skew_ms_max),
             setting("MAINTENANCE__INTERVAL_S", platform.maintenance_interval_s),
         ]

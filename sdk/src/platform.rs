@@ -294,7 +294,7 @@ impl Platform {
         let id = self.group_id(name, version)?;
         let found = self.connection.wait(
             py,
-            client::quarantined_first(self.inner()?.as_ref(), &id, limit),
+            client::first_quarantined(self.inner()?.as_ref(), &id, limit),
         )?;
         Ok(found.into_iter().map(Into::into).collect())
     }
@@ -405,11 +405,11 @@ impl Platform {
         up_to_us: Option<i64>,
     ) -> PyResult<Rows> {
         let id = self.group_id(name, version)?;
-        let from = query::as_of(after_commit, after_us);
-        let to = query::as_of(up_to_commit, up_to_us);
+        let after = query::as_of(after_commit, after_us);
+        let up_to = query::as_of(up_to_commit, up_to_us);
         let platform = self.inner()?;
         let reading =
-            async { Rows::collect(platform.read_changes(&id, from, to).await?, None).await };
+            async { Rows::collect(platform.read_changes(&id, after, up_to).await?, None).await };
         self.connection.wait(py, reading)
     }
 

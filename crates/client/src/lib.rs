@@ -28,7 +28,7 @@ pub use error::{Error, Fault, Result};
 pub use platform::{
     BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
-    check_passed, newest_commits, quarantined_first,
+    check_passed, first_quarantined, newest_commits,
 };
 pub use progress::{OFFLINEFS, ONLINEFS, ends, topic_failed};
 pub use receipt::{Receipt, WaitTarget, new_ingestion_id};

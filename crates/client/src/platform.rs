@@ -115,7 +115,7 @@ pub trait Ingestion: Send + Sync {
     async fn progress(&self, group: &FeatureGroupId) -> Result<IngestProgress>;
 
     /// A page of records that were not replayed yet, by position, after `after`: at most `limit`, fewer when
-    /// they are large, none when there are no more. [`quarantined_first`] reads several.
+    /// they are large, none when there are no more. [`first_quarantined`] reads several.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
@@ -129,7 +129,7 @@ pub trait Ingestion: Send + Sync {
 }
 
 /// The first `limit` records of a group that were not replayed yet, however many pages they take.
-pub async fn quarantined_first(
+pub async fn first_quarantined(
     platform: &(impl Ingestion + ?Sized),
     group: &FeatureGroupId,
     limit: usize,
@@ -196,14 +196,14 @@ pub trait Reading: Send + Sync {
     /// The newest rows of a group from the online store, deleted and expired ones left out.
     async fn read_online(&self, group: &FeatureGroupId) -> Result<BatchStream>;
 
-    /// What a group's history gained after the commit `from` (from its beginning when `None`) up to the
-    /// commit `to` (the newest when `None`): records as they were written, with their features, their
+    /// What a group's history gained after the commit `after` (from its beginning when `None`) up to the
+    /// commit `up_to` (the newest when `None`): records as they were written, with their features, their
     /// `_event_time` and their `_change_type`, `upsert` or `delete`.
     async fn read_changes(
         &self,
         group: &FeatureGroupId,
-        from: Option<AsOf>,
-        to: Option<AsOf>,
+        after: Option<AsOf>,
+        up_to: Option<AsOf>,
     ) -> Result<BatchStream>;
 
     /// A page of commits, the newest first; with `before` of those that came before this one: at most `limit`,

@@ -1,6 +1,10 @@
 use crate::{Error, FeatureType, Result};
 
 /// One value of a feature: a default, a key part, a filter constant, an entry of a feature vector.
+///
+/// Equality is that of floating-point numbers: NaN equals nothing, so neither does a feature group with a
+/// default of NaN. Whether two definitions have the same features is for
+/// [`feature_difference`](crate::feature_difference) to say.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     Null,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// Where a store is, as it stands in a configuration. It may hold passwords, so it is shown without what
 /// comes after its scheme.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
 pub struct StoreUrl(String);
 
@@ -37,6 +37,12 @@ impl StoreUrl {
     /// Empty when there is none.
     fn scheme(&self) -> &str {
         self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+}
+
+impl From<String> for StoreUrl {
+    fn from(url: String) -> Self {
+        Self(url)
     }
 }
 
@@ -73,7 +79,7 @@ mod tests {
 
     #[test]
     fn where_no_http_server_can_be_is_told_without_secrets() {
-        let checked = |url: &str| StoreUrl(url.to_owned()).check_http();
+        let checked = |url: &str| StoreUrl::from(url.to_owned()).check_http();
         assert_eq!(checked("http://127.0.0.1:8101"), Ok(()));
         for url in ["localhost:8101", "ftp://me:hush@host", "http://", ""] {
             let error = checked(url).expect_err(url).to_string();

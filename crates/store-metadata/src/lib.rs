@@ -10,6 +10,7 @@ mod error;
 mod migrations;
 mod postgres;
 mod preconditions;
+mod records;
 mod sqlite;
 
 use std::fmt::Debug;
@@ -25,6 +26,10 @@ use twinfold_model::{
 
 pub use error::{Error, Result};
 pub use postgres::PostgresMetadata;
+pub use records::{
+    Change, ChangeSubject, GroupRecord, NewSchema, Registration, Reservation, SchemaOrigin,
+    SchemaRecord, SchemaVersion, SubjectRecord, SubjectSettings, VersionsOf,
+};
 pub use sqlite::SqliteMetadata;
 
 /// Opens the backend that `url` names and migrates it: `sqlite:///file`, or
@@ -65,121 +70,6 @@ impl<'a> Place<'a> {
             }),
         }
     }
-}
-
-/// A feature group as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct GroupRecord {
-    pub group: FeatureGroup,
-    pub state: ResourceState,
-    /// The name of its topic and tables; never that of an earlier group with the same id.
-    pub resource: String,
-    /// The schema that writers use now.
-    pub schema: SchemaId,
-    /// Increases with each change of the definition, and with each schema that a producer registers for
-    /// the group; for optimistic updates.
-    pub revision: u64,
-    pub created_at: EventTime,
-}
-
-/// One entry of the change feed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// Increases by at least one per change, in commit order.
-    pub sequence: u64,
-    pub subject: ChangeSubject,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChangeSubject {
-    FeatureGroup(FeatureGroupId),
-    FeatureView(FeatureViewId),
-    TrainingDataset {
-        project: ProjectName,
-        name: String,
-        version: u32,
-    },
-}
-
-/// A schema that is to be registered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewSchema {
-    /// What tells schemas apart: those of one guid are one schema, whatever their texts.
-    pub guid: String,
-    pub avro_json: String,
-    /// What its producers say about it, as JSON.
-    pub metadata: Option<String>,
-    /// Who gives the ids: a registry elsewhere, which has given this one, or the store when `None`.
-    pub registration: Option<Registration>,
-}
-
-/// A schema's place in a registry elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Registration {
-    pub subject: String,
-    pub id: SchemaId,
-}
-
-/// As it is known already.
-impl From<SchemaRecord> for NewSchema {
-    fn from(schema: SchemaRecord) -> Self {
-        Self {
-            guid: schema.guid,
-            avro_json: schema.avro_json,
-            metadata: schema.metadata,
-            registration: None,
-        }
-    }
-}
-
-/// A schema with its id, which no other schema ever has. The text is that of its first registration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaRecord {
-    pub id: SchemaId,
-    pub guid: String,
-    pub avro_json: String,
-    pub metadata: Option<String>,
-}
-
-/// A schema in its place under a subject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemaVersion {
-    pub subject: String,
-    pub version: u32,
-    pub schema: SchemaRecord,
-    pub origin: SchemaOrigin,
-    /// Hidden, and its number not given again, until it is removed.
-    pub is_deleted: bool,
-}
-
-/// Who registered a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SchemaOrigin {
-    /// It is the schema of a feature group's definition.
-    FeatureGroup,
-    Producer,
-}
-
-/// Which versions are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionsOf<'a> {
-    Subject(&'a str),
-    Schema(SchemaId),
-    All,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubjectRecord {
-    pub name: String,
-    /// All of its versions are.
-    pub is_deleted: bool,
-}
-
-/// What was set for a subject, a context or all subjects.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SubjectSettings {
-    pub compatibility: Option<String>,
-    pub mode: Option<String>,
 }
 
 /// Feature groups.
@@ -292,16 +182,6 @@ pub trait FeatureViews: Send + Sync {
     async fn views(&self, project: Option<&ProjectName>) -> Result<Vec<FeatureView>>;
 
     async fn remove_view(&self, id: &FeatureViewId) -> Result<()>;
-}
-
-/// A version of a training dataset that is being made, or whose making was cut short.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reservation {
-    pub project: ProjectName,
-    pub name: String,
-    pub version: u32,
-    /// From then on nobody can finish the dataset.
-    pub until: EventTime,
 }
 
 /// Training datasets. Versions are reserved before the files are written and never reused. A reservation

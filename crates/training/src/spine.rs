@@ -50,44 +50,18 @@ pub(crate) async fn from_left_group(
     source: &Source,
     options: &Options,
 ) -> Result<PreparedSpine> {
-    let snapshot = &source.snapshot.schema;
-    let table = || context.read_table(Arc::clone(&source.snapshot.table));
-    let deleted = history::system(snapshot, DELETED, &DataType::Boolean)?;
-    let time = history::system(snapshot, EVENT_TIME, &timestamp())?;
-
-    let mut selected = Vec::with_capacity(plan.spine.len() + 3);
-    for column in &plan.spine {
-        let feature = group.feature(&column.source)?;
-        selected.push(history::feature(source, feature)?.alias(&column.name));
-    }
-    selected.push(time.clone().alias(TIME));
-    selected.push(history::system(snapshot, OFFSET, &Int64Type::DATA_TYPE)?.alias(OFFSET));
-    selected.push(history::system(snapshot, PARTITION, &Int32Type::DATA_TYPE)?.alias(PARTITION));
-
     let keys = key_columns(plan, group);
-    let mut rows = table()?.filter(!deleted.clone())?;
-    rows = bounded(rows, &time, options)?.select(selected)?;
-    rows = filter_on_identity(rows, plan, group)?;
-    let mut order = vec![ident(TIME).sort(true, false)];
-    order.extend(
-        keys.iter()
-            .map(|index| ident(&plan.spine[*index].name).sort(true, false)),
-    );
-    order.push(ident(OFFSET).sort(false, false));
-    order.push(ident(PARTITION).sort(false, false));
-    let rows = rows.sort(order)?.create_physical_plan().await?;
-
-    let mut deletes = table()?.filter(deleted)?;
-    if let Some(start) = options.event_time_start {
-        deletes = deletes.filter(time.clone().gt_eq(timestamp_literal(start.micros())))?;
-    }
-    let mut selected = Vec::with_capacity(keys.len() + 1);
-    for (index, key) in group.key_features().enumerate() {
-        selected.push(history::feature(source, key)?.alias(format!("_key_{index}")));
-    }
-    selected.push(time.alias(TIME));
-    let deletes = deletes.select(selected)?.create_physical_plan().await?;
-
+    let left = LeftGroup {
+        group,
+        source,
+        deleted: history::system(&source.snapshot.schema, DELETED, &DataType::Boolean)?,
+        time: history::system(&source.snapshot.schema, EVENT_TIME, &timestamp())?,
+    };
+    let table = || context.read_table(Arc::clone(&source.snapshot.table));
+    let rows = left.rows(table()?, plan, &keys, options)?;
+    let rows = rows.create_physical_plan().await?;
+    let deletes = left.deletes(table()?, options)?;
+    let deletes = deletes.create_physical_plan().await?;
     let live = LiveRowsExec::new(
         rows,
         Arc::new(CoalescePartitionsExec::new(deletes)),
@@ -102,6 +76,62 @@ pub(crate) async fn from_left_group(
             .event_time_end
             .map(|end| end.micros().saturating_sub(1)),
     })
+}
+
+/// The history of the left group, and what tells its records apart.
+struct LeftGroup<'a> {
+    group: &'a FeatureGroup,
+    source: &'a Source,
+    deleted: Expr,
+    time: Expr,
+}
+
+impl LeftGroup<'_> {
+    /// Spine columns, time, offset and partition of every row, in the order of (time, key); of equal ones
+    /// the one written last comes first.
+    fn rows(
+        &self,
+        table: DataFrame,
+        plan: &Plan,
+        keys: &[usize],
+        options: &Options,
+    ) -> Result<DataFrame> {
+        let snapshot = &self.source.snapshot.schema;
+        let mut selected = Vec::with_capacity(plan.spine.len() + 3);
+        for column in &plan.spine {
+            let feature = self.group.feature(&column.source)?;
+            selected.push(history::feature(self.source, feature)?.alias(&column.name));
+        }
+        selected.push(self.time.clone().alias(TIME));
+        selected.push(history::system(snapshot, OFFSET, &Int64Type::DATA_TYPE)?.alias(OFFSET));
+        selected
+            .push(history::system(snapshot, PARTITION, &Int32Type::DATA_TYPE)?.alias(PARTITION));
+
+        let rows = table.filter(!self.deleted.clone())?;
+        let rows = bounded(rows, &self.time, options)?.select(selected)?;
+        let rows = filter_on_identity(rows, plan, self.group)?;
+        let mut order = vec![ident(TIME).sort(true, false)];
+        let keys = keys.iter().map(|index| &plan.spine[*index].name);
+        order.extend(keys.map(|key| ident(key).sort(true, false)));
+        order.push(ident(OFFSET).sort(false, false));
+        order.push(ident(PARTITION).sort(false, false));
+        Ok(rows.sort(order)?)
+    }
+
+    /// Key and time of every delete that may hide one of these rows.
+    fn deletes(&self, table: DataFrame, options: &Options) -> Result<DataFrame> {
+        let mut deletes = table.filter(self.deleted.clone())?;
+        if let Some(start) = options.event_time_start {
+            let start = timestamp_literal(start.micros());
+            deletes = deletes.filter(self.time.clone().gt_eq(start))?;
+        }
+        let mut selected = Vec::new();
+        for (index, key) in self.group.key_features().enumerate() {
+            selected.push(history::feature(self.source, key)?.alias(format!("_key_{index}")));
+        }
+        selected.push(self.time.clone().alias(TIME));
+        Ok(deletes.select(selected)?)
+    }
 }
 
 /// Per key feature of the left group, the spine column that holds it.

@@ -58,19 +58,19 @@ impl Stage {
         let network = Network::between(&seen).await;
         let mut stores = engines_of(network.servers());
         let session = format!("&session_timeout_ms={}", SESSION_TIMEOUT.as_millis());
-        stores.topic.push_str(&session);
+        stores.topic = format!("{}{session}", &*stores.topic).into();
         let direct = StoresConfig {
-            metadata: network.direct(&stores.metadata),
+            metadata: network.direct(&stores.metadata).into(),
             topic: stores.topic.clone(),
-            online: network.direct(&stores.online),
-            offline: network.direct(&stores.offline),
+            online: network.direct(&stores.online).into(),
+            offline: network.direct(&stores.offline).into(),
         };
         let logs = servers.folder().join("services");
         std::fs::create_dir(&logs).expect("a folder for logs");
         let config = Options::from_env().expect("options").config;
         let processes = Processes::over(stores, &config, 2, 2, Some(&logs)).await;
         let delivery = format!("&delivery_timeout_ms={}", DELIVERY_TIMEOUT.as_millis());
-        let topics = format!("{}{delivery}", processes.stores.topic);
+        let topics = format!("{}{delivery}", &*processes.stores.topic);
         let client = processes.client_over(&topics).await;
         let following = CancellationToken::new();
         let (registry, told) = (Arc::clone(&client.registry), following.clone());

@@ -4,6 +4,7 @@
 //! of a platform; none knows a transport. [`http`] serves a platform, whichever it is, and knows no store.
 //! [`service`] is both as a process.
 
+mod config;
 pub mod http;
 mod plan;
 pub mod platform;
@@ -11,6 +12,7 @@ mod scan;
 pub mod service;
 mod vectors;
 
+pub use config::TrainingConfig;
 pub use plan::{GroupPlan, ServingPlan};
 pub use scan::scan;
 pub use vectors::Vectors;

@@ -38,6 +38,21 @@ pub struct GroupPlan {
     pub places: Vec<usize>,
 }
 
+/// What a query takes from one group.
+struct Wanted<'a> {
+    definition: &'a Arc<GroupDefinition>,
+    selection: &'a Selection,
+    prefix: &'a str,
+    /// Names of the entry's values that make the group's key, in key order.
+    key_names: Vec<String>,
+}
+
+/// What holds for every column of the result, by its name there.
+struct Columns<'a> {
+    labels: &'a [String],
+    defaults: &'a BTreeMap<String, Value>,
+}
+
 impl ServingPlan {
     /// Resolves a query; `definitions` holds one entry per group of the query, in its order.
     pub fn new(
@@ -60,19 +75,25 @@ impl ServingPlan {
                 .find(|definition| definition.group.id() == id);
             found.ok_or_else(|| Error::Internal(format!("feature group {id} was not resolved")))
         };
+        let columns = Columns { labels, defaults };
         let left = find(&query.left.group)?;
-        let left_keys = left
-            .group
-            .key_features()
-            .map(|key| key.name.to_string())
-            .collect();
-        plan.add(left, &query.left, "", left_keys, labels, defaults)?;
+        let left = Wanted {
+            definition: left,
+            selection: &query.left,
+            prefix: "",
+            key_names: entry_names(left, &[])?,
+        };
+        plan.add(left, &columns)?;
         let left_places = 0..plan.features.len();
         for join in &query.joins {
             let right = find(&join.right.group)?;
-            let key_names = entry_names(right, &join.on)?;
-            let prefix = join.prefix.as_deref().unwrap_or_default();
-            plan.add(right, &join.right, prefix, key_names, labels, defaults)?;
+            let right = Wanted {
+                definition: right,
+                selection: &join.right,
+                prefix: join.prefix.as_deref().unwrap_or_default(),
+                key_names: entry_names(right, &join.on)?,
+            };
+            plan.add(right, &columns)?;
         }
         let is_named = |place: &usize| {
             let feature = &plan.features[*place].0;
@@ -82,31 +103,24 @@ impl ServingPlan {
         Ok(plan)
     }
 
-    fn add(
-        &mut self,
-        definition: &Arc<GroupDefinition>,
-        selection: &Selection,
-        prefix: &str,
-        key_names: Vec<String>,
-        labels: &[String],
-        defaults: &BTreeMap<String, Value>,
-    ) -> Result<()> {
+    fn add(&mut self, wanted: Wanted<'_>, columns: &Columns<'_>) -> Result<()> {
+        let definition = wanted.definition;
         let group = &definition.group;
         let mut share = GroupPlan {
             definition: Arc::clone(definition),
             table: definition.resource.clone(),
             key_encoder: KeyEncoder::new(group),
-            key_names,
+            key_names: wanted.key_names,
             wanted: Vec::new(),
             places: Vec::new(),
         };
-        for name in &selection.features {
-            let output = format!("{prefix}{name}");
-            if labels.contains(&output) {
+        for name in &wanted.selection.features {
+            let output = format!("{}{name}", wanted.prefix);
+            if columns.labels.contains(&output) {
                 continue;
             }
             let feature = group.feature(name)?;
-            let default = match defaults.get(&output) {
+            let default = match columns.defaults.get(&output) {
                 Some(value) => value.clone().coerced_to(&output, &feature.r#type)?,
                 None => Value::Null,
             };
@@ -150,7 +164,8 @@ impl ServingPlan {
     }
 }
 
-/// The names in an entry that make the right group's key, in key order.
+/// The names in an entry that make the right group's key, in key order: those of the key's features, unless
+/// it is joined on others.
 fn entry_names(right: &GroupDefinition, on: &[(String, String)]) -> Result<Vec<String>> {
     let keys = right.group.key_features().map(|key| key.name.as_str());
     if on.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use twinfold_store_offline::Files;
 use twinfold_store_online::OnlineStore;
 use twinfold_store_topic::TopicStore;
 
+use crate::TrainingConfig;
 use crate::http::{self, HttpLimits};
 use crate::platform::{CommittedProgress, Leftovers, Parts, StorePlatform};
 
@@ -60,13 +61,6 @@ struct PlatformConfig {
 struct TopicConfig {
     url: StoreUrl,
     partitions: NonZeroU32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TrainingConfig {
-    memory_bytes_max: NonZeroUsize,
-    queries_max: NonZeroUsize,
 }
 
 /// Answers for one project: definitions, rows in and out, vectors, training datasets.

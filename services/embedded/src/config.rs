@@ -1,12 +1,12 @@
-use std::fmt;
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
+use twinfold_api::TrainingConfig;
 use twinfold_client::{Error, Result};
 use twinfold_model::ProjectName;
-use twinfold_service_kit::{Env, Fault, config, fault, telemetry};
+use twinfold_service_kit::{Env, Fault, StoreUrl, config, fault, telemetry};
 
 /// What `default.toml`, a file and the environment say together.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,20 +33,13 @@ pub struct PlatformConfig {
 }
 
 /// Where each store is; empty for the embedded one below the platform's folder.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoresConfig {
-    pub metadata: String,
-    pub topic: String,
-    pub online: String,
-    pub offline: String,
-}
-
-impl fmt::Debug for StoresConfig {
-    /// Leaves the URLs out: passwords are among their settings.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoresConfig").finish_non_exhaustive()
-    }
+    pub metadata: StoreUrl,
+    pub topic: StoreUrl,
+    pub online: StoreUrl,
+    pub offline: StoreUrl,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -61,13 +54,6 @@ pub struct TopicConfig {
     pub partitions: NonZeroU32,
     pub retention_hours: NonZeroU64,
     pub future_skew_ms_max: u64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TrainingConfig {
-    pub memory_bytes_max: NonZeroUsize,
-    pub queries_max: NonZeroUsize,
 }
 
 impl Config {
@@ -137,8 +123,8 @@ mod tests {
         assert!(faults(&config).is_empty());
         config.platform.project = "Ours".to_owned();
         config.log.filter = "twinfold=loud".to_owned();
-        config.stores.topic = "kafka://nowhere".to_owned();
-        config.stores.offline = "gs://bucket".to_owned();
+        config.stores.topic = "kafka://nowhere".to_owned().into();
+        config.stores.offline = "gs://bucket".to_owned().into();
         let found = faults(&config);
         let keys: Vec<_> = found.iter().map(|fault| fault.key).collect();
         let expected = [
@@ -161,7 +147,7 @@ mod tests {
             "TRAINING__MEMORY_BYTES_MAX",
             "TRAINING__QUERIES_MAX",
             "HTTP__ROWS_BYTES_MAX",
-            "HTTP__INSERTS_BYTES_MAX",
+            "HTTP__ROWS_IN_FLIGHT_BYTES_MAX",
             "HTTP__JSON_BYTES_MAX",
             "HTTP__ENTRIES_MAX",
             "HTTP__VECTOR_READERS_MAX",

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use twinfold_client::{Error, Result};
 use twinfold_model::Error as ModelError;
+use twinfold_service_kit::StoreUrl;
 
 use crate::config::StoresConfig;
 
@@ -57,9 +58,12 @@ impl Folder {
 
     /// Where the configuration says the stores are; below this folder unless it names a server.
     pub fn stores(&self, configured: &StoresConfig) -> StoresConfig {
-        let below = |url: &str, scheme: &str, name: &str| match url {
-            "" => format!("{scheme}://{}", self.root.join(name).display()),
-            url => url.to_owned(),
+        let below = |url: &StoreUrl, scheme: &str, name: &str| {
+            if url.is_empty() {
+                StoreUrl::from(format!("{scheme}://{}", self.root.join(name).display()))
+            } else {
+                url.clone()
+            }
         };
         StoresConfig {
             metadata: below(&configured.metadata, "sqlite", "metadata.sqlite"),

@@ -36,9 +36,10 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
     let queries_max = training.queries_max.get();
     let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
     // Over a database elsewhere a dataset may be in the making in another process.
-    let leftovers = match config.stores.metadata.as_str() {
-        "" => Leftovers::All,
-        _ => Leftovers::Lapsed,
+    let leftovers = if config.stores.metadata.is_empty() {
+        Leftovers::All
+    } else {
+        Leftovers::Lapsed
     };
     let engine = EmbeddedEngine::new(
         config,

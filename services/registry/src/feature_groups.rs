@@ -74,12 +74,12 @@ impl Registry {
         id: &FeatureGroupId,
         added: Vec<Feature>,
     ) -> Result<GroupRecord> {
-        self.append_features_to(id, added, &Expected::Anything)
+        self.append_features_if_expected(id, added, &Expected::Anything)
             .await
     }
 
     /// The same to a group that is as it is expected to be.
-    pub async fn append_features_to(
+    pub async fn append_features_if_expected(
         &self,
         id: &FeatureGroupId,
         added: Vec<Feature>,
@@ -107,12 +107,12 @@ impl Registry {
         id: &FeatureGroupId,
         description: &GroupDescription,
     ) -> Result<GroupRecord> {
-        self.describe_expected_group(id, description, &Expected::Anything)
+        self.describe_feature_group_if_expected(id, description, &Expected::Anything)
             .await
     }
 
     /// The same with a group that is as it is expected to be.
-    pub async fn describe_expected_group(
+    pub async fn describe_feature_group_if_expected(
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
@@ -122,7 +122,9 @@ impl Registry {
             let record = self.changeable(id).await?;
             expected.check(&record)?;
             let group = description.of(&record.group)?;
-            if group == record.group {
+            // Not the whole group: with a default of NaN it equals nothing.
+            let before = &record.group;
+            if group.description() == before.description() && group.tags() == before.tags() {
                 return Ok(record);
             }
             // The schema in use, not one made anew: its text may come from an earlier release.
@@ -141,12 +143,12 @@ impl Registry {
         id: &FeatureGroupId,
         deletion: Deletion,
     ) -> Result<()> {
-        self.delete_expected_group(id, deletion, &Expected::Anything)
+        self.delete_feature_group_if_expected(id, deletion, &Expected::Anything)
             .await
     }
 
     /// The same with a group that is as it is expected to be.
-    pub async fn delete_expected_group(
+    pub async fn delete_feature_group_if_expected(
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,

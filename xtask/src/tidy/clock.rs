@@ -16,10 +16,6 @@ const ALLOWED: &[(&str, &str)] = &[
     ),
     ("crates/store-offline/src/", "commit times are the table's"),
     ("benches/", "measuring is reading the clock"),
-    (
-        "crates/training/examples/",
-        "measuring is reading the clock",
-    ),
     ("xtask/", "the rule names what it forbids"),
 ];
 

@@ -12,7 +12,7 @@ const KNOWN_TO: &[(&str, &[&str])] = &[
     ("deltalake", &["store-offline"]),
     ("deltalake-core", &["store-offline"]),
     ("object_store", &["store-offline"]),
-    ("datafusion", &["store-offline", "training"]),
+    ("datafusion", &["store-offline", "training", "benches"]),
     ("sqlx", &["store-metadata"]),
     (
         "axum",

@@ -22,15 +22,17 @@ pub(super) struct Setting {
 
 /// The settings of a file that `defaults` knows.
 pub(super) fn from_file(path: &Path, defaults: &Table, faults: &mut Vec<String>) -> Vec<Setting> {
-    let mut settings = Vec::new();
+    let file = path.display().to_string();
+    let mut found = Found {
+        file: &file,
+        settings: Vec::new(),
+        faults,
+    };
     match read(path) {
-        Ok(table) => {
-            let file = path.display().to_string();
-            flatten(&file, &[], table, defaults, &mut settings, faults);
-        }
-        Err(reason) => faults.push(format!("{}: {reason}", path.display())),
+        Ok(table) => found.add(&[], table, defaults),
+        Err(reason) => found.faults.push(format!("{file}: {reason}")),
     }
-    settings
+    found.settings
 }
 
 fn read(path: &Path) -> Result<Table, String> {
@@ -43,37 +45,41 @@ fn read(path: &Path) -> Result<Table, String> {
     })
 }
 
-fn flatten(
-    file: &str,
-    sections: &[String],
-    table: Table,
-    defaults: &Table,
-    settings: &mut Vec<Setting>,
-    faults: &mut Vec<String>,
-) {
-    for (key, value) in table {
-        let path = [sections, std::slice::from_ref(&key)].concat();
-        let origin = format!("{file}: `{}`", path.join("."));
-        match (defaults.get(&key), value) {
-            (None, _) => faults.push(format!("{origin} is not a known key")),
-            (Some(Value::Table(defaults)), Value::Table(table)) => {
-                flatten(file, &path, table, defaults, settings, faults);
-            }
-            (Some(default), value) => match as_type_of(default, value) {
-                Ok(value) => settings.push(Setting {
-                    origin,
-                    path,
-                    value,
-                }),
-                Err(value) => {
-                    let (found, wanted) = (value.type_str(), default.type_str());
-                    let shown = match is_secret(&path) {
-                        true => String::new(),
-                        false => format!(" `{value}`"),
-                    };
-                    faults.push(format!("{origin}: found {found}{shown}, wanted {wanted}"));
+/// What was found in a file so far.
+struct Found<'a> {
+    file: &'a str,
+    settings: Vec<Setting>,
+    faults: &'a mut Vec<String>,
+}
+
+impl Found<'_> {
+    /// The settings of one section and of those below it.
+    fn add(&mut self, sections: &[String], table: Table, defaults: &Table) {
+        for (key, value) in table {
+            let path = [sections, std::slice::from_ref(&key)].concat();
+            let origin = format!("{}: `{}`", self.file, path.join("."));
+            match (defaults.get(&key), value) {
+                (None, _) => self.faults.push(format!("{origin} is not a known key")),
+                (Some(Value::Table(defaults)), Value::Table(table)) => {
+                    self.add(&path, table, defaults);
                 }
-            },
+                (Some(default), value) => match as_type_of(default, value) {
+                    Ok(value) => self.settings.push(Setting {
+                        origin,
+                        path,
+                        value,
+                    }),
+                    Err(value) => {
+                        let (found, wanted) = (value.type_str(), default.type_str());
+                        let shown = match is_secret(&path) {
+                            true => String::new(),
+                            false => format!(" `{value}`"),
+                        };
+                        let fault = format!("{origin}: found {found}{shown}, wanted {wanted}");
+                        self.faults.push(fault);
+                    }
+                },
+            }
         }
     }
 }

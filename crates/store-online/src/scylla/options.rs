@@ -1,5 +1,6 @@
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -161,7 +162,18 @@ impl ScyllaOptions {
         if self.datacenter.as_deref() == Some("") {
             return Err(invalid("datacenter", "", "the name of a datacenter"));
         }
-        for (setting, found, range) in [
+        for (setting, found, range) in self.numbers() {
+            if !range.contains(&found) {
+                let wanted = format!("{} to {}", range.start(), range.end());
+                return Err(invalid(setting, &found.to_string(), &wanted));
+            }
+        }
+        Ok(())
+    }
+
+    /// Settings that are numbers: name, value, what it may be.
+    fn numbers(&self) -> [(&'static str, u64, RangeInclusive<u64>); 11] {
+        [
             ("replication", u64::from(self.replication), 1..=100),
             (
                 "batch_rows_max",
@@ -201,13 +213,7 @@ impl ScyllaOptions {
             ("connect_timeout_ms", self.connect_timeout_ms, 1..=HOUR_MS),
             ("request_timeout_ms", self.request_timeout_ms, 1..=HOUR_MS),
             ("schema_timeout_ms", self.schema_timeout_ms, 1..=HOUR_MS),
-        ] {
-            if !range.contains(&found) {
-                let wanted = format!("{} to {}", range.start(), range.end());
-                return Err(invalid(setting, &found.to_string(), &wanted));
-            }
-        }
-        Ok(())
+        ]
     }
 
     pub(super) fn pool_size(&self) -> PoolSize {

@@ -231,7 +231,7 @@ impl Run {
         let winners = Winners::new(&self.join, &slots, partitions);
         let mut first = 0;
         for spine in chunk {
-            let batch = winners.gather(&self.join, &slots, &self.schema, spine, first)?;
+            let batch = winners.gather(&self.schema, spine, first)?;
             first += spine.num_rows();
             if batch.num_rows() > 0 && self.output.send(Ok(batch)).await.is_err() {
                 // Nobody wants the rest.

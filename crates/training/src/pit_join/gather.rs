@@ -13,16 +13,18 @@ use crate::Result;
 const MISSING: (usize, usize) = (0, 0);
 
 /// The answer of every slot.
-pub(super) struct Winners {
+pub(super) struct Winners<'a> {
+    join: &'a PitJoin,
+    slots: &'a Slots,
     /// Per slot, (batch, row) of its features.
     of_slot: Vec<(u32, u32)>,
     /// Per feature, its column of every kept batch; the first is what stands for a missing row.
     columns: Vec<Vec<ArrayRef>>,
 }
 
-impl Winners {
+impl<'a> Winners<'a> {
     /// Lets the partitions of the history compete, then the slots of each key.
-    pub(super) fn new(join: &PitJoin, slots: &Slots, partitions: Vec<Candidates>) -> Self {
+    pub(super) fn new(join: &'a PitJoin, slots: &'a Slots, partitions: Vec<Candidates>) -> Self {
         let missing = join.missing.iter();
         let mut columns: Vec<Vec<ArrayRef>> = missing.map(|value| vec![value.clone()]).collect();
         let mut first_batch = 1_u32;
@@ -37,6 +39,8 @@ impl Winners {
             }
         }
         Self {
+            join,
+            slots,
             of_slot: compete(slots, join.ttl_us(), &candidates),
             columns,
         }
@@ -45,13 +49,11 @@ impl Winners {
     /// The rows of `spine`, which begin at row `first` of the chunk, with their features.
     pub(super) fn gather(
         &self,
-        join: &PitJoin,
-        slots: &Slots,
         schema: &SchemaRef,
         spine: &RecordBatch,
         first: usize,
     ) -> Result<RecordBatch> {
-        let mut places: Vec<(usize, usize)> = slots.of_row[first..first + spine.num_rows()]
+        let mut places: Vec<(usize, usize)> = self.slots.of_row[first..first + spine.num_rows()]
             .iter()
             .map(|slot| match *slot {
                 NO_SLOT => MISSING,
@@ -61,7 +63,7 @@ impl Winners {
                 }
             })
             .collect();
-        let mut columns = match join.kind {
+        let mut columns = match self.join.kind {
             JoinKind::Left => spine.columns().to_vec(),
             JoinKind::Inner => {
                 let matched = places.iter().map(|place| Some(*place != MISSING));

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Field, Schema};
 use twinfold_model::{
     Error, Feature, FeatureGroup, FeatureGroupId, FeatureType, Join, JoinKind, Query, coercion,
 };
@@ -45,6 +45,16 @@ struct Builder {
     timed: bool,
 }
 
+/// Features of a group that are to be looked up.
+struct Wanted<'a> {
+    group: &'a Arc<FeatureGroup>,
+    /// (column of the spine, key feature of the group).
+    on: Vec<(String, String)>,
+    features: &'a [String],
+    prefix: &'a str,
+    kind: JoinKind,
+}
+
 impl Builder {
     fn from_left_group(query: &Query, group: &Arc<FeatureGroup>) -> Result<Self> {
         let mut builder = Self {
@@ -85,27 +95,7 @@ impl Builder {
             timed: event_time.is_some(),
         };
         for field in schema.fields() {
-            if field.name().starts_with('_') {
-                return Err(TrainingError::query(format!(
-                    "dataframe column `{}` begins with an underscore, which is kept for columns of the platform",
-                    field.name()
-                )));
-            }
-            if builder
-                .available
-                .iter()
-                .any(|(name, _)| name == field.name())
-            {
-                return Err(TrainingError::query(format!(
-                    "the dataframe has two columns `{}`",
-                    field.name()
-                )));
-            }
-            let r#type = feature_type_of(field)?;
-            builder
-                .available
-                .push((field.name().clone(), r#type.clone()));
-            builder.output_from_spine(field.name(), r#type);
+            builder.add_dataframe_column(field)?;
         }
         if let Some(name) = event_time {
             let r#type = builder.available_type(name)?;
@@ -115,6 +105,24 @@ impl Builder {
         }
         builder.look_up_left(query, left)?;
         Ok(builder)
+    }
+
+    fn add_dataframe_column(&mut self, field: &Field) -> Result<()> {
+        let name = field.name();
+        if name.starts_with('_') {
+            return Err(TrainingError::query(format!(
+                "dataframe column `{name}` begins with an underscore, which is kept for columns of the platform"
+            )));
+        }
+        if self.available.iter().any(|(other, _)| other == name) {
+            return Err(TrainingError::query(format!(
+                "the dataframe has two columns `{name}`"
+            )));
+        }
+        let r#type = feature_type_of(field)?;
+        self.available.push((name.clone(), r#type.clone()));
+        self.output_from_spine(name, r#type);
+        Ok(())
     }
 
     /// Looks up the left group's features that the dataframe does not bring.
@@ -132,8 +140,14 @@ impl Builder {
         if features.is_empty() {
             return Ok(());
         }
-        let on = same_names(left);
-        self.add_lookup(0, left, &on, &features, "", JoinKind::Left)
+        let wanted = Wanted {
+            group: left,
+            on: same_names(left),
+            features: &features,
+            prefix: "",
+            kind: JoinKind::Left,
+        };
+        self.add_lookup(0, &wanted)
     }
 
     fn add_join(&mut self, source: usize, join: &Join, group: &Arc<FeatureGroup>) -> Result<()> {
@@ -142,20 +156,24 @@ impl Builder {
         } else {
             join.on.clone()
         };
-        let prefix = join.prefix.as_deref().unwrap_or_default();
-        let features = &join.right.features;
-        self.add_lookup(source, group, &on, features, prefix, join.kind)
+        let wanted = Wanted {
+            group,
+            on,
+            features: &join.right.features,
+            prefix: join.prefix.as_deref().unwrap_or_default(),
+            kind: join.kind,
+        };
+        self.add_lookup(source, &wanted)
     }
 
-    fn add_lookup(
-        &mut self,
-        source: usize,
-        group: &Arc<FeatureGroup>,
-        on: &[(String, String)],
-        features: &[String],
-        prefix: &str,
-        kind: JoinKind,
-    ) -> Result<()> {
+    fn add_lookup(&mut self, source: usize, wanted: &Wanted<'_>) -> Result<()> {
+        let Wanted {
+            group,
+            ref on,
+            features,
+            prefix,
+            kind,
+        } = *wanted;
         check_pairs(group, on)?;
         let keys = group
             .key_features()

@@ -198,40 +198,22 @@ impl Column {
             (Data::Bytes { ends, bytes }, _) => {
                 Arc::new(BinaryArray::try_new(ends.finish(), bytes.into(), nulls)?)
             }
-            (Data::List { ends, item }, r#type) => {
-                let field = match r#type {
-                    FeatureType::Array(item) => item_field(item),
-                    other => item_field(other),
-                };
-                Arc::new(ListArray::try_new(
-                    field,
-                    ends.finish(),
-                    item.finish()?,
-                    nulls,
-                )?)
+            (Data::List { ends, item }, _) => {
+                let (field, ends) = (item_field(&item.r#type), ends.finish());
+                Arc::new(ListArray::try_new(field, ends, item.finish()?, nulls)?)
             }
             (Data::Map { ends, keys, values }, _) => {
-                let value = values.r#type.clone();
-                let columns = vec![keys.finish()?, values.finish()?];
-                let entries = StructArray::try_new(entry_fields(&value), columns, None)?;
-                let field = entries_field(&value);
-                Arc::new(MapArray::try_new(
-                    field,
-                    ends.finish(),
-                    entries,
-                    nulls,
-                    false,
-                )?)
+                let (ends, field) = (ends.finish(), entries_field(&values.r#type));
+                let entries = map_entries(*keys, *values)?;
+                Arc::new(MapArray::try_new(field, ends, entries, nulls, false)?)
             }
             (Data::Struct(columns), r#type) => {
                 let fields = match r#type {
                     FeatureType::Struct(fields) => struct_fields(fields),
                     _ => Default::default(),
                 };
-                let columns = columns
-                    .into_iter()
-                    .map(Self::finish)
-                    .collect::<Result<Vec<_>>>()?;
+                let columns = columns.into_iter().map(Self::finish);
+                let columns = columns.collect::<Result<Vec<_>>>()?;
                 Arc::new(StructArray::try_new(fields, columns, nulls)?)
             }
             (Data::Embedding { length, floats }, _) => {
@@ -246,6 +228,12 @@ impl Column {
 
 fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<NullBuffer>) -> ArrayRef {
     Arc::new(PrimitiveArray::<T>::new(ScalarBuffer::from(values), nulls))
+}
+
+fn map_entries(keys: Column, values: Column) -> Result<StructArray> {
+    let fields = entry_fields(&values.r#type);
+    let columns = vec![keys.finish()?, values.finish()?];
+    Ok(StructArray::try_new(fields, columns, None)?)
 }
 
 // Each call fits the data, because plan and column are made for one feature type; see `Sink`.

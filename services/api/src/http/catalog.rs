@@ -3,8 +3,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_client::{Deletion, GroupDefinition};
-use twinfold_http_kit::{Failure, Operation, Routes, extract};
+use twinfold_client::GroupDefinition;
+use twinfold_http_kit::{Failure, Forced, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
 use twinfold_wire::rest::{
     FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody, GroupDescriptionBody,
@@ -135,21 +135,13 @@ async fn describe_group(
     Ok(Json(body(&described)))
 }
 
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Forced {
-    /// Also while feature views or training datasets use it.
-    #[serde(default)]
-    force: bool,
-}
-
 async fn delete_group(
     State(api): State<Api>,
     path: GroupPath,
-    extract::Query(Forced { force }): extract::Query<Forced>,
+    extract::Query(forced): extract::Query<Forced>,
 ) -> Result<StatusCode, Failure> {
     let id = group_id(path)?;
-    let deletion = Deletion::forced(force);
+    let deletion = forced.into();
     api.platform.delete_feature_group(&id, deletion).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ pub struct HttpLimits {
     /// Of a body of rows; they are held in memory until all are there and checked.
     pub rows_bytes_max: NonZeroU64,
     /// Of the rows of all requests under way.
-    pub inserts_bytes_max: NonZeroU64,
+    pub rows_in_flight_bytes_max: NonZeroU64,
     /// Of a body in JSON.
     pub json_bytes_max: NonZeroU64,
     /// Entries of one request for vectors.
@@ -26,7 +26,7 @@ impl Default for HttpLimits {
         let count = |count| NonZeroUsize::new(count).expect("not zero");
         Self {
             rows_bytes_max: bytes(1 << 30),
-            inserts_bytes_max: bytes(2 << 30),
+            rows_in_flight_bytes_max: bytes(2 << 30),
             json_bytes_max: bytes(64 << 20),
             entries_max: count(1_000),
             wait_ms_max: 25_000,

@@ -101,10 +101,10 @@ async fn read_online(State(api): State<Api>, path: GroupPath) -> Result<Response
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Span {
-    from_commit: Option<u64>,
-    from_us: Option<i64>,
-    to_commit: Option<u64>,
-    to_us: Option<i64>,
+    after_commit: Option<u64>,
+    after_us: Option<i64>,
+    up_to_commit: Option<u64>,
+    up_to_us: Option<i64>,
 }
 
 fn end(name: &str, commit: Option<u64>, time: Option<i64>) -> Result<Option<AsOf>, ModelError> {
@@ -124,9 +124,9 @@ async fn read_changes(
     extract::Query(span): extract::Query<Span>,
 ) -> Result<Response, Failure> {
     let id = group_id(path)?;
-    let from = end("from", span.from_commit, span.from_us)?;
-    let to = end("to", span.to_commit, span.to_us)?;
-    answer(api.platform.read_changes(&id, from, to).await?).await
+    let after = end("after", span.after_commit, span.after_us)?;
+    let up_to = end("up_to", span.up_to_commit, span.up_to_us)?;
+    answer(api.platform.read_changes(&id, after, up_to).await?).await
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -25,7 +25,7 @@ pub(super) struct Room {
 impl RowsBudget {
     /// Has room for one request at least: what is never taken in must not be asked for again.
     pub(super) fn new(limits: &HttpLimits) -> Self {
-        let bytes_max = limits.inserts_bytes_max.max(limits.rows_bytes_max);
+        let bytes_max = limits.rows_in_flight_bytes_max.max(limits.rows_bytes_max);
         let bytes_max = usize::try_from(bytes_max.get()).unwrap_or(usize::MAX);
         let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
         Self {
@@ -78,11 +78,11 @@ mod tests {
 
     use super::*;
 
-    fn limits(rows_bytes_max: u64, inserts_bytes_max: u64) -> HttpLimits {
+    fn limits(rows_bytes_max: u64, rows_in_flight_bytes_max: u64) -> HttpLimits {
         let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
         HttpLimits {
             rows_bytes_max: bytes(rows_bytes_max),
-            inserts_bytes_max: bytes(inserts_bytes_max),
+            rows_in_flight_bytes_max: bytes(rows_in_flight_bytes_max),
             ..HttpLimits::default()
         }
     }

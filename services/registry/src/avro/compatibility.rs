@@ -44,17 +44,7 @@ impl<'a> Comparison<'a> {
                 }
                 all
             }
-            (Node::Union(branches), found) => {
-                let said = self.reasons.len();
-                let mut of_branches = branches.iter();
-                let any = of_branches.any(|branch| self.reads(*branch, writer, path, level));
-                self.reasons.truncate(said);
-                let found = found.describe();
-                any || self.refuse(
-                    path,
-                    format!("the reader's union has no branch for {found}"),
-                )
-            }
+            (Node::Union(branches), _) => self.any_reads(branches, writer, path, level),
             (Node::Array(wanted), Node::Array(found)) => {
                 self.reads(*wanted, *found, &format!("{path}/items"), level)
             }
@@ -91,6 +81,17 @@ impl<'a> Comparison<'a> {
                 self.refuse(path, format!("the reader wants {wanted}, found {found}"))
             }
         }
+    }
+
+    /// Whether one of these branches of the reader does. Why each of them does not is forgotten.
+    fn any_reads(&mut self, branches: &[NodeId], writer: NodeId, path: &str, level: usize) -> bool {
+        let said = self.reasons.len();
+        let mut branches = branches.iter();
+        let any = branches.any(|branch| self.reads(*branch, writer, path, level));
+        self.reasons.truncate(said);
+        let found = self.writer.node(writer).describe();
+        let reason = || format!("the reader's union has no branch for {found}");
+        any || self.refuse(path, reason())
     }
 
     /// Whether a fixed or an enum of the reader has room for all that the writer's has.

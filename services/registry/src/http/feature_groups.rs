@@ -3,10 +3,8 @@ use axum::extract::State;
 use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use twinfold_client::{Deletion, IngestProgress};
-use twinfold_http_kit::{Failure, Operation, Routes, extract};
+use twinfold_client::IngestProgress;
+use twinfold_http_kit::{Failure, Forced, Operation, Routes, extract};
 use twinfold_model::{Feature, FeatureGroup, ProjectName};
 use twinfold_store_metadata::GroupRecord;
 use twinfold_wire::rest::{
@@ -152,7 +150,7 @@ async fn append_features(
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
-    let changed = registry.append_features_to(&id, features, &expected);
+    let changed = registry.append_features_if_expected(&id, features, &expected);
     Ok(Tagged(changed.await?))
 }
 
@@ -164,28 +162,20 @@ async fn describe(
 ) -> Result<Tagged, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let said = said.into();
-    let described = registry.describe_expected_group(&id, &said, &expected);
+    let described = registry.describe_feature_group_if_expected(&id, &said, &expected);
     Ok(Tagged(described.await?))
-}
-
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Forced {
-    /// Also while feature views or training datasets use it.
-    #[serde(default)]
-    force: bool,
 }
 
 /// Answers when the deletion is stored; topic and tables go after it.
 async fn delete(
     State(registry): State<Registry>,
     path: VersionPath,
-    extract::Query(Forced { force }): extract::Query<Forced>,
+    extract::Query(forced): extract::Query<Forced>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
-    let deletion = Deletion::forced(force);
-    let deleted = registry.delete_expected_group(&id, deletion, &expected);
+    let deletion = forced.into();
+    let deleted = registry.delete_feature_group_if_expected(&id, deletion, &expected);
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }

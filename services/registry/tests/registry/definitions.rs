@@ -173,6 +173,17 @@ async fn a_new_description_touches_nothing_else() {
 }
 
 #[tokio::test]
+async fn nothing_said_changes_nothing_also_where_a_default_equals_nothing() {
+    let place = Place::new().await;
+    let registry = place.registry().await;
+    let group = changed(|spec| spec.features[2].default = Some(Value::Double(f64::NAN)));
+    let created = registry.create_feature_group(group).await.expect("new");
+    let nothing = GroupDescription::default();
+    let described = registry.describe_feature_group(&id(), &nothing).await;
+    assert_eq!(described.expect("exists").revision, created.revision);
+}
+
+#[tokio::test]
 async fn who_asks_for_what_is_not_there_hears_what_is() {
     let place = Place::new().await;
     let registry = with_group(&place).await;

@@ -9,12 +9,13 @@ use tracing::debug;
 use twinfold_model::{EventTime, FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_service_kit::Deadline;
 use twinfold_wire::rest::{
-    PAGE_ITEMS_MAX, PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
+    PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
 };
 
 use super::{RemotePlatform, path};
 use crate::remote::arrow_stream::{self, Outgoing};
 use crate::remote::http::REQUEST_TIMEOUT;
+use crate::remote::quarantine;
 use crate::{Error, IngestProgress, Ingestion, OnProgress, Receipt, Result, WaitTarget};
 
 /// Between questions while the platform does not answer.
@@ -97,14 +98,7 @@ impl Ingestion for RemotePlatform {
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>> {
         let service = self.service()?;
-        let request = service.request(Method::GET, &path::group(group, "quarantine"));
-        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
-        if let Some(after) = after {
-            request = request.query(&[
-                ("after_partition", u64::from(after.partition.0)),
-                ("after_offset", after.offset.0),
-            ]);
-        }
+        let request = quarantine::page(service, group, after, limit);
         let bodies: Vec<QuarantinedRecordBody> = service.read(request).await?;
         let records = bodies.into_iter().map(QuarantinedRecord::try_from);
         Ok(records.collect::<Result<_, _>>()?)

@@ -45,13 +45,13 @@ impl Reading for RemotePlatform {
     async fn read_changes(
         &self,
         group: &FeatureGroupId,
-        from: Option<AsOf>,
-        to: Option<AsOf>,
+        after: Option<AsOf>,
+        up_to: Option<AsOf>,
     ) -> Result<BatchStream> {
         let path = path::group(group, "changes");
         let request = self.service()?.long_request(Method::GET, &path);
-        let request = bounded(request, from, ("from_commit", "from_us"));
-        let request = bounded(request, to, ("to_commit", "to_us"));
+        let request = bounded(request, after, ("after_commit", "after_us"));
+        let request = bounded(request, up_to, ("up_to_commit", "up_to_us"));
         self.receive(request).await
     }
 

@@ -1,9 +1,10 @@
 use async_trait::async_trait;
 use reqwest::Method;
 use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
-use twinfold_wire::rest::{PAGE_ITEMS_MAX, PageBody, PositionBody, QuarantinedRecordBody};
+use twinfold_wire::rest::{PageBody, PositionBody, QuarantinedRecordBody};
 
 use super::{RemoteRegistry, path};
+use crate::remote::quarantine;
 use crate::{Quarantine, Result};
 
 /// Records of one request: the registry stores them in one transaction, and others wait for it.
@@ -19,15 +20,7 @@ impl Quarantine for RemoteRegistry {
         after: Option<Position>,
         limit: usize,
     ) -> Result<Vec<QuarantinedRecord>> {
-        let path = path::group(group, "quarantine");
-        let request = self.registry.request(Method::GET, &path);
-        let mut request = request.query(&[("limit", limit.min(PAGE_ITEMS_MAX))]);
-        if let Some(after) = after {
-            request = request.query(&[
-                ("after_partition", u64::from(after.partition.0)),
-                ("after_offset", after.offset.0),
-            ]);
-        }
+        let request = quarantine::page(&self.registry, group, after, limit);
         let page: PageBody<QuarantinedRecordBody> = self.registry.read(request).await?;
         let records = page.items.into_iter().map(QuarantinedRecord::try_from);
         Ok(records.collect::<Result<_, _>>()?)

@@ -150,9 +150,12 @@ impl Supervisor {
         definitions_read: watch::Receiver<u64>,
     ) -> Running {
         let group = definition.group.id().clone();
+        let status = self.statuses.sender(&group);
+        // Positions that were true for another life of the group must not be taken for this one's.
+        status.send_replace(Status::default());
         let consumer = Consumer {
             name: self.name,
-            status: self.statuses.sender(&group),
+            status,
             group: group.clone(),
             resource: definition.resource.clone(),
             topics: Arc::clone(&self.topics),
@@ -173,12 +176,10 @@ impl Supervisor {
 }
 
 /// A loop that ends with an error is started again: another group must not suffer for it, and a
-/// restart goes on from committed positions.
+/// restart goes on from committed positions. What was told as readable before stays so.
 async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
     let mut failures = plan::Failures::default();
     loop {
-        // Positions that were true for another life of the group must not be taken for this one's.
-        consumer.status.send_replace(Status::default());
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };

@@ -4,5 +4,6 @@ mod budget;
 mod evolution;
 mod metrics;
 mod overlap;
+mod restart;
 mod script;
 mod world;

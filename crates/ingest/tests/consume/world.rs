@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
-use twinfold_ingest::{Batch, Budget, Consumer, Limits, Sink, SinkError, Status};
+use twinfold_ingest::{
+    Batch, Budget, Consumer, Limits, Sink, SinkError, SinkFactory, Status, Statuses, Supervisor,
+};
 use twinfold_model::{
     FeatureGroup, FeatureGroupId, PartitionId, Positions, QuarantinedRecord, ResourceState,
     SchemaId,
@@ -22,6 +24,17 @@ use twinfold_wire::record::{Encoder, Headers, avro_schema};
 
 /// Long enough for a machine that is busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Whatever has come is a batch.
+const LIMITS: Limits = Limits {
+    batch_rows_max: 1,
+    batch_bytes_max: 1,
+    batch_age_ms_max: 0,
+    batch_idle_ms_max: 0,
+    future_skew_max: Duration::from_secs(300),
+    commit_interval_ms: 10,
+    retry_backoff_ms_max: 10,
+};
 
 const FEATURES: [(&str, &str); 3] = [("id", "bigint"), ("amount", "double"), ("note", "string")];
 
@@ -257,15 +270,7 @@ impl World {
             resource: definition.resource.clone(),
             topics,
             definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
-            limits: Limits {
-                batch_rows_max: 1,
-                batch_bytes_max: 1,
-                batch_age_ms_max: 0,
-                batch_idle_ms_max: 0,
-                future_skew_max: Duration::from_secs(300),
-                commit_interval_ms: 10,
-                retry_backoff_ms_max: 10,
-            },
+            limits: LIMITS,
             budget: self.budget.clone(),
             clock: Arc::new(SystemClock),
             status: watch::Sender::new(Status::default()),
@@ -279,6 +284,30 @@ impl World {
                 Ok::<(), Infallible>(())
             });
         gate
+    }
+
+    /// Keeps the consumers of all groups running, over sinks of a test's own; says how far they are.
+    pub fn supervise(&self, sinks: Arc<dyn SinkFactory>) -> Statuses {
+        let statuses = Statuses::new();
+        let supervisor = Supervisor {
+            name: "onlinefs",
+            topics: Arc::clone(&self.topics),
+            definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
+            sinks,
+            limits: LIMITS,
+            budget: self.budget.clone(),
+            clock: Arc::new(SystemClock),
+            statuses: statuses.clone(),
+            tasks: self.tasks.clone(),
+        };
+        self.tasks
+            .spawn("onlinefs", |shutdown| supervisor.run(shutdown));
+        statuses
+    }
+
+    /// The id of a group.
+    pub fn id(&self, index: usize) -> FeatureGroupId {
+        self.registry.definition(index).group.id().clone()
     }
 
     /// Returns when the group's consumer has fetched records and asked what their schema is. On one thread

@@ -12,6 +12,7 @@ use twinfold_service_kit::Clock;
 use twinfold_store_topic::{Error as TopicError, Event, RecordBatch, TopicStore};
 
 use crate::admission::Admission;
+use crate::ending::answered;
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
 use crate::plan::{self, Limits};
@@ -58,9 +59,16 @@ impl Consumer {
         sink: &mut dyn Sink,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        // First, because it fails when the topic is gone: a sink must not make a dropped table again.
-        let subscription = self.topics.subscribe(&self.resource, self.name).await?;
-        sink.define(&definition).await?;
+        let beginning = async {
+            // First, because it fails when the topic is gone: a sink must not make a dropped table again.
+            let subscription = self.topics.subscribe(&self.resource, self.name).await?;
+            sink.define(&definition).await?;
+            Ok::<_, Error>(subscription)
+        };
+        let Some(subscription) = shutdown.run_until_cancelled(beginning).await else {
+            return Ok(());
+        };
+        let subscription = subscription?;
         let metrics = Metrics::new(self.name, &self.group);
         let mut run = Run {
             consumer: self,
@@ -82,12 +90,7 @@ impl Consumer {
         }
         // Whoever takes over tells how far behind it is.
         metrics.lag(0);
-        if self.definition().await?.is_none() {
-            // What is left belongs to stores that are being removed.
-            return Ok(());
-        }
-        run.write(&shutdown).await?;
-        run.commit().await
+        run.end(&shutdown).await
     }
 
     /// The group as it is now; `None` when this consumer's resources are gone or going.
@@ -121,7 +124,9 @@ impl Consumer {
 impl Run<'_> {
     /// A write that is due, or else the next event.
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<()> {
-        self.follow(shutdown).await?;
+        if !self.follow(shutdown).await? {
+            return Ok(());
+        }
         if self.is_write_due() {
             self.write_and_fill(shutdown).await?;
         } else {
@@ -144,7 +149,7 @@ impl Run<'_> {
         }
         // Beside a write that is due it costs nothing.
         if self.is_commit_due() && !self.is_write_due() {
-            self.commit().await?;
+            self.commit(shutdown).await?;
         }
         self.intake.tell_lag(&self.written);
         self.writer
@@ -156,13 +161,16 @@ impl Run<'_> {
         match event {
             Event::Assigned(partitions) => {
                 self.metrics.rebalanced();
-                self.resume(&partitions).await?;
+                let resuming = self.resume(&partitions);
+                // Told to stop: they are another's soon.
+                let resumed = shutdown.run_until_cancelled(resuming).await;
+                resumed.unwrap_or(Ok(()))?;
             }
             Event::Revoked(partitions) => {
                 self.metrics.rebalanced();
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
                 self.write(shutdown).await?;
-                self.commit().await?;
+                self.commit(shutdown).await?;
                 // From here on another member counts for them.
                 self.written.forget(&partitions);
                 self.intake.committed.forget(&partitions);
@@ -192,11 +200,12 @@ impl Run<'_> {
     /// Keeps what came before a partition failed, or a record that cannot be judged now; the failure itself
     /// is told by the caller. What belongs to a group that is being removed is left.
     async fn salvage(&mut self, shutdown: &CancellationToken) {
-        if !matches!(self.consumer.definition().await, Ok(Some(_))) {
+        let definition = answered(self.consumer.definition(), shutdown).await;
+        if !matches!(definition, Some(Ok(Some(_)))) {
             return;
         }
         let kept = match self.write(shutdown).await {
-            Ok(()) => self.commit().await,
+            Ok(()) => self.commit(shutdown).await,
             failed => failed,
         };
         if let Err(error) = kept {
@@ -268,7 +277,7 @@ impl Run<'_> {
         }
         self.write(shutdown).await?;
         // It may be a long wait, and others wait for what was written.
-        self.commit().await?;
+        self.commit(shutdown).await?;
         let is_granted = tokio::select! {
             () = shutdown.cancelled() => false,
             () = self.intake.held.grow(bytes) => true,
@@ -297,7 +306,7 @@ impl Run<'_> {
         };
         let filling = async {
             if is_commit_due {
-                intake.commit(durable).await?;
+                intake.commit(durable, shutdown).await?;
             }
             intake.fill(durable, &enough).await
         };
@@ -326,13 +335,27 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes what is buffered and commits, when told to stop. What belongs to a group that is being removed
+    /// is left, and so is what nobody says anything of: it stays in the topic.
+    async fn end(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let Some(definition) = answered(self.consumer.definition(), shutdown).await else {
+            warn!(consumer = self.consumer.name, group = %self.consumer.group, "rows are left for the next start: the group's definition cannot be read");
+            return Ok(());
+        };
+        if definition?.is_none() {
+            return Ok(());
+        }
+        self.write(shutdown).await?;
+        self.commit(shutdown).await
+    }
+
     /// Makes what was written durable, then tells the topic.
-    async fn commit(&mut self) -> Result<()> {
+    async fn commit(&mut self, shutdown: &CancellationToken) -> Result<()> {
         if self.written == self.intake.committed {
             return Ok(());
         }
         self.flush().await?;
-        self.intake.commit(&self.written).await
+        self.intake.commit(&self.written, shutdown).await
     }
 
     async fn flush(&mut self) -> Result<()> {

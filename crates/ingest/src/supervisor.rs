@@ -12,8 +12,9 @@ use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
+use crate::ending::answered;
 use crate::plan::{self, Limits};
-use crate::{Budget, Consumer, Result, SinkFactory, Status, Statuses};
+use crate::{Budget, Consumer, Result, Sink, SinkFactory, Status, Statuses};
 
 /// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
 pub struct Supervisor {
@@ -183,7 +184,8 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
-        if matches!(consumer.definition().await, Ok(None)) {
+        let definition = answered(consumer.definition(), &shutdown).await;
+        if matches!(definition, Some(Ok(None))) {
             debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
             return;
         }
@@ -208,9 +210,21 @@ async fn run_once(
     sinks: &dyn SinkFactory,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let opened = shutdown.run_until_cancelled(open(consumer, sinks)).await;
+    match opened.transpose()?.flatten() {
+        Some((definition, mut sink)) => consumer.run(definition, sink.as_mut(), shutdown).await,
+        None => Ok(()),
+    }
+}
+
+/// The group and a sink for it; `None` when the consumer's resources are gone.
+async fn open(
+    consumer: &Consumer,
+    sinks: &dyn SinkFactory,
+) -> Result<Option<(Arc<GroupDefinition>, Box<dyn Sink>)>> {
     let Some(definition) = consumer.definition().await? else {
-        return Ok(());
+        return Ok(None);
     };
-    let mut sink = sinks.open(&definition).await?;
-    consumer.run(definition, sink.as_mut(), shutdown).await
+    let sink = sinks.open(&definition).await?;
+    Ok(Some((definition, sink)))
 }

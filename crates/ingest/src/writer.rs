@@ -4,10 +4,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_model::Positions;
 
+use crate::ending::answered;
 use crate::intake::Taken;
 use crate::metrics::{Metrics, Written};
 use crate::plan::{self, Batch};
 use crate::{Consumer, Result, Sink, SinkError};
+
+/// What an error says that it comes from.
+const QUARANTINE: &str = "quarantine";
 
 /// The writing half of a loop: one batch at a time into the sink.
 pub(crate) struct Writer<'a> {
@@ -30,7 +34,7 @@ impl Writer<'_> {
         let (began_us, ended_us) = loop {
             attempt += 1;
             let began_us = consumer.clock.now_us();
-            let written = self.try_write(&mut taken.batch).await;
+            let written = self.try_write(&mut taken.batch, shutdown).await;
             let ended_us = consumer.clock.now_us();
             let Err(error) = written else {
                 break (began_us, ended_us);
@@ -65,12 +69,25 @@ impl Writer<'_> {
         self.sink.note_waiting(Duration::from_micros(waited_us));
     }
 
-    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+    async fn try_write(
+        &mut self,
+        batch: &mut Batch,
+        shutdown: &CancellationToken,
+    ) -> Result<(), SinkError> {
         if !batch.quarantined.is_empty() {
-            let records = batch.quarantined.clone();
-            let kept = self.consumer.definitions.quarantine(records).await;
+            let keeping = self
+                .consumer
+                .definitions
+                .quarantine(batch.quarantined.clone());
+            let Some(kept) = answered(keeping, shutdown).await else {
+                return Err(SinkError {
+                    store: QUARANTINE,
+                    retry: true,
+                    source: "no answer before the end".into(),
+                });
+            };
             kept.map_err(|error| SinkError {
-                store: "quarantine",
+                store: QUARANTINE,
                 retry: error.retry(),
                 source: Box::new(error),
             })?;

@@ -120,11 +120,7 @@ impl EmbeddedEngine {
     fn maintain(&self) {
         let interval = Duration::from_secs(self.config.platform.maintenance_interval_s.get());
         let history = HistoryMaintenance {
-            upkeep: Upkeep::new(
-                Arc::clone(&self.stores.offline),
-                Arc::clone(&self.definitions),
-                self.config.history,
-            ),
+            upkeep: Upkeep::new(Arc::clone(&self.stores.offline), self.config.history),
             definitions: Arc::clone(&self.definitions),
             interval,
         };

@@ -6,4 +6,5 @@ mod metrics;
 mod overlap;
 mod restart;
 mod script;
+mod shutdown;
 mod world;

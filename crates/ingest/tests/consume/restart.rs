@@ -10,9 +10,18 @@ use crate::world::{DEADLINE, World};
 
 /// Makes a sink that takes one batch and then fails for good; another one when it is let.
 #[derive(Debug)]
-struct Sinks {
+pub struct Sinks {
     opened: watch::Sender<usize>,
     another: Semaphore,
+}
+
+impl Sinks {
+    pub fn new() -> Self {
+        Self {
+            opened: watch::Sender::new(0),
+            another: Semaphore::new(0),
+        }
+    }
 }
 
 #[async_trait]
@@ -63,7 +72,8 @@ impl Sink for Brittle {
     }
 }
 
-async fn until(
+/// The status once it is as wanted.
+pub async fn until(
     status: &mut watch::Receiver<Status>,
     wanted: impl FnMut(&Status) -> bool,
 ) -> Status {
@@ -74,10 +84,7 @@ async fn until(
 #[tokio::test]
 async fn what_is_told_as_written_stays_so_when_a_loop_starts_again() {
     let world = World::new(&["group"], Budget::new(1 << 20)).await;
-    let sinks = Arc::new(Sinks {
-        opened: watch::Sender::new(0),
-        another: Semaphore::new(0),
-    });
+    let sinks = Arc::new(Sinks::new());
     let statuses = world.supervise(Arc::clone(&sinks) as Arc<dyn SinkFactory>);
     let mut status = statuses.watch(&world.id(0));
     let at = |next| Positions::from_iter([(PartitionId(0), Offset(next))]);

@@ -59,11 +59,7 @@ impl Sink for Brittle {
 
     async fn write(&mut self, _: &Batch) -> Result<(), SinkError> {
         let left = self.batches_left.checked_sub(1);
-        self.batches_left = left.ok_or_else(|| SinkError {
-            store: "sink",
-            retry: false,
-            source: "broken".into(),
-        })?;
+        self.batches_left = left.ok_or_else(|| SinkError::new("sink", false, "broken"))?;
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use crate::admission::Admission;
 use crate::ending::answered;
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
-use crate::plan::{self, Limits};
+use crate::plan::{self, Limits, Pace};
 use crate::writer::Writer;
 use crate::{Budget, Error, Result, Sink, Status};
 
@@ -46,7 +46,7 @@ struct Run<'a> {
     definition: Arc<GroupDefinition>,
     definitions_read: watch::Receiver<u64>,
     written: Positions,
-    commit_due_us: i64,
+    pace: Pace,
     /// The clock as it was read after the last event or write: that often and not more.
     now_us: i64,
 }
@@ -82,7 +82,7 @@ impl Consumer {
             definition,
             definitions_read: self.definitions_read.clone(),
             written: Positions::new(),
-            commit_due_us: 0,
+            pace: Pace::new(self.limits.commit_interval()),
             now_us: self.clock.now_us(),
         };
         while !shutdown.is_cancelled() {
@@ -129,23 +129,8 @@ impl Run<'_> {
         }
         if self.is_write_due() {
             self.write_and_fill(shutdown).await?;
-        } else {
-            let wait_max = self.wait_max();
-            let Some(event) = self.intake.next(wait_max, shutdown).await else {
-                return Ok(());
-            };
-            self.now_us = self.consumer.clock.now_us();
-            let handled = match event {
-                Ok(event) => self.handle(event, shutdown).await,
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = handled {
-                // Behind a batch that is not in nothing may be written.
-                if !matches!(error, Error::Sink(_)) {
-                    self.salvage(shutdown).await;
-                }
-                return Err(error);
-            }
+        } else if !self.take_next(shutdown).await? {
+            return Ok(());
         }
         // Beside a write that is due it costs nothing.
         if self.is_commit_due() && !self.is_write_due() {
@@ -155,6 +140,24 @@ impl Run<'_> {
         self.writer
             .note_waiting(self.intake.buffer.oldest_us(), self.now_us);
         Ok(())
+    }
+
+    /// Waits for the next event and deals with it. False when told to stop before it came.
+    async fn take_next(&mut self, shutdown: &CancellationToken) -> Result<bool> {
+        let wait_max = self.wait_max();
+        let Some(event) = self.intake.next(wait_max, shutdown).await else {
+            return Ok(false);
+        };
+        self.now_us = self.consumer.clock.now_us();
+        let handled = match event {
+            Ok(event) => self.handle(event, shutdown).await,
+            Err(error) => Err(error.into()),
+        };
+        // Behind a batch that is not in nothing may be written.
+        if !matches!(handled, Ok(()) | Err(Error::Sink(_))) {
+            self.salvage(shutdown).await;
+        }
+        handled.map(|()| true)
     }
 
     async fn handle(&mut self, event: Event, shutdown: &CancellationToken) -> Result<()> {
@@ -186,15 +189,12 @@ impl Run<'_> {
     }
 
     fn is_commit_due(&self) -> bool {
-        // A clock that was set back makes a commit due at once instead of long after.
-        let wait_us = self.commit_due_us.saturating_sub(self.now_us);
-        let is_time = wait_us <= 0 || wait_us.unsigned_abs() > self.commit_interval_us();
-        is_time && self.written != self.intake.committed
+        self.pace.is_time(self.now_us) && self.has_untold()
     }
 
-    fn commit_interval_us(&self) -> u64 {
-        let interval_ms = self.consumer.limits.commit_interval_ms;
-        interval_ms.saturating_mul(1_000)
+    /// Whether more was written than the topic was told of.
+    fn has_untold(&self) -> bool {
+        self.written != self.intake.committed
     }
 
     /// Keeps what came before a partition failed, or a record that cannot be judged now; the failure itself
@@ -215,11 +215,7 @@ impl Run<'_> {
 
     /// Until the buffer is due or a commit is, whichever is first.
     fn wait_max(&self) -> Duration {
-        let idle = Duration::from_millis(self.consumer.limits.commit_interval_ms);
-        let until_commit = match u64::try_from(self.commit_due_us - self.now_us) {
-            Ok(micros) if self.written != self.intake.committed => Duration::from_micros(micros),
-            _ => idle,
-        };
+        let until_commit = self.pace.wait(self.now_us, self.has_untold());
         let buffer = &self.intake.buffer;
         if buffer.is_empty() {
             until_commit
@@ -351,7 +347,7 @@ impl Run<'_> {
 
     /// Makes what was written durable, then tells the topic.
     async fn commit(&mut self, shutdown: &CancellationToken) -> Result<()> {
-        if self.written == self.intake.committed {
+        if !self.has_untold() {
             return Ok(());
         }
         self.flush().await?;
@@ -359,8 +355,7 @@ impl Run<'_> {
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let interval_us = self.commit_interval_us();
-        self.commit_due_us = self.now_us.saturating_add_unsigned(interval_us);
+        self.pace.begin(self.now_us);
         self.writer.sink.flush().await.map_err(Error::Sink)
     }
 }

@@ -87,7 +87,7 @@ impl<'a> Intake<'a> {
         written: &Positions,
         enough: &CancellationToken,
     ) -> Result<()> {
-        let wait_max = Duration::from_millis(self.consumer.limits.commit_interval_ms);
+        let wait_max = self.consumer.limits.commit_interval();
         while self.pending.is_none() && !self.buffer.is_full() {
             let Some(event) = self.next(wait_max, enough).await else {
                 break;

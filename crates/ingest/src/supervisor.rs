@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -180,7 +179,7 @@ impl Supervisor {
 /// restart goes on from committed positions. What was told as readable before stays so.
 async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
     let mut failures = plan::Failures::default();
-    loop {
+    while !shutdown.is_cancelled() {
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
@@ -194,14 +193,8 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         consumer
             .status
             .send_modify(|status| status.failing = Some(error.to_string()));
-        if shutdown.is_cancelled() {
-            return;
-        }
-        let pause: Duration = plan::backoff(attempt, &consumer.limits);
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        let pause = tokio::time::sleep(plan::backoff(attempt, &consumer.limits));
+        shutdown.run_until_cancelled(pause).await;
     }
 }
 

@@ -46,10 +46,9 @@ impl Writer<'_> {
             }
             warn!(consumer = consumer.name, group = %consumer.group, attempt, %error, "write failed, trying again");
             consumer.publish(&Positions::new(), Some(error.to_string()));
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(plan::backoff(attempt, &consumer.limits)) => {}
-            }
+            // Told to stop, it is tried a last time.
+            let pause = tokio::time::sleep(plan::backoff(attempt, &consumer.limits));
+            shutdown.run_until_cancelled(pause).await;
         };
         self.metrics.written(&Written {
             rows: taken.batch.rows.len(),
@@ -80,17 +79,9 @@ impl Writer<'_> {
                 .definitions
                 .quarantine(batch.quarantined.clone());
             let Some(kept) = answered(keeping, shutdown).await else {
-                return Err(SinkError {
-                    store: QUARANTINE,
-                    retry: true,
-                    source: "no answer before the end".into(),
-                });
+                return Err(SinkError::new(QUARANTINE, true, "no answer before the end"));
             };
-            kept.map_err(|error| SinkError {
-                store: QUARANTINE,
-                retry: error.retry(),
-                source: Box::new(error),
-            })?;
+            kept.map_err(|error| SinkError::new(QUARANTINE, error.retry(), error))?;
             // Kept: a second attempt need not keep them again.
             batch.quarantined.clear();
         }

@@ -21,6 +21,25 @@ enum Check {
     Refuse(Defect),
 }
 
+/// The keys of rows that are admitted together: one buffer, of which each row gets a slice.
+#[derive(Debug, Default)]
+struct Keys {
+    bytes: Vec<u8>,
+    /// Where the key of each row ends.
+    ends: Vec<usize>,
+}
+
+impl Keys {
+    fn hand_out(self, rows: &mut [Row]) {
+        let bytes = Bytes::from(self.bytes);
+        let mut start = 0;
+        for (row, end) in rows.iter_mut().zip(self.ends) {
+            row.key = bytes.slice(start..end);
+            start = end;
+        }
+    }
+}
+
 /// The rules for the records of one feature group.
 #[derive(Debug)]
 pub struct Admission {
@@ -80,28 +99,20 @@ impl Admission {
     /// Splits records into rows and quarantined records. Every schema must have been learnt.
     pub fn admit(&self, batches: Vec<RecordBatch>, now: EventTime) -> Batch {
         let mut admitted = Batch::default();
-        // One buffer holds the keys of the whole batch; rows get slices of it.
-        let mut keys = Vec::new();
-        let mut key_ends = Vec::new();
+        let mut keys = Keys::default();
         for batch in batches {
-            self.admit_batch(batch, now, &mut admitted, &mut keys, &mut key_ends);
+            self.admit_batch(&batch, now, &mut admitted, &mut keys);
         }
-        let keys = Bytes::from(keys);
-        let mut start = 0;
-        for (row, end) in admitted.rows.iter_mut().zip(key_ends) {
-            row.key = keys.slice(start..end);
-            start = end;
-        }
+        keys.hand_out(&mut admitted.rows);
         admitted
     }
 
     fn admit_batch(
         &self,
-        batch: RecordBatch,
+        batch: &RecordBatch,
         now: EventTime,
         admitted: &mut Batch,
-        keys: &mut Vec<u8>,
-        key_ends: &mut Vec<usize>,
+        keys: &mut Keys,
     ) {
         let next = batch.first.plus(batch.records.len() as u64);
         admitted.positions.advance(batch.partition, next);
@@ -109,10 +120,10 @@ impl Admission {
         admitted.rows.reserve(batch.records.len());
         for record in &batch.records {
             admitted.bytes += held_bytes(record);
-            let key_start = keys.len();
-            match self.check(&batch, record, keys) {
+            let key_start = keys.bytes.len();
+            match self.check(batch, record, &mut keys.bytes) {
                 Ok((schema, operation, event_time)) => {
-                    key_ends.push(keys.len());
+                    keys.ends.push(keys.bytes.len());
                     admitted.rows.push(Row {
                         partition: batch.partition,
                         key: Bytes::new(),
@@ -126,10 +137,10 @@ impl Admission {
                     });
                 }
                 Err(defect) => {
-                    keys.truncate(key_start);
+                    keys.bytes.truncate(key_start);
                     admitted
                         .quarantined
-                        .push(self.dead_letter(&batch, record, &defect, now));
+                        .push(self.dead_letter(batch, record, &defect, now));
                 }
             }
         }

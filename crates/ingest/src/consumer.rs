@@ -12,9 +12,10 @@ use twinfold_service_kit::Clock;
 use twinfold_store_topic::{Error as TopicError, Event, RecordBatch, TopicStore};
 
 use crate::admission::Admission;
+use crate::ending::answered;
 use crate::intake::{self, Intake};
 use crate::metrics::Metrics;
-use crate::plan::{self, Limits};
+use crate::plan::{self, Limits, Pace};
 use crate::writer::Writer;
 use crate::{Budget, Error, Result, Sink, Status};
 
@@ -45,7 +46,7 @@ struct Run<'a> {
     definition: Arc<GroupDefinition>,
     definitions_read: watch::Receiver<u64>,
     written: Positions,
-    commit_due_us: i64,
+    pace: Pace,
     /// The clock as it was read after the last event or write: that often and not more.
     now_us: i64,
 }
@@ -58,9 +59,16 @@ impl Consumer {
         sink: &mut dyn Sink,
         shutdown: CancellationToken,
     ) -> Result<()> {
-        // First, because it fails when the topic is gone: a sink must not make a dropped table again.
-        let subscription = self.topics.subscribe(&self.resource, self.name).await?;
-        sink.define(&definition).await?;
+        let beginning = async {
+            // First, because it fails when the topic is gone: a sink must not make a dropped table again.
+            let subscription = self.topics.subscribe(&self.resource, self.name).await?;
+            sink.define(&definition).await?;
+            Ok::<_, Error>(subscription)
+        };
+        let Some(subscription) = shutdown.run_until_cancelled(beginning).await else {
+            return Ok(());
+        };
+        let subscription = subscription?;
         let metrics = Metrics::new(self.name, &self.group);
         let mut run = Run {
             consumer: self,
@@ -74,7 +82,7 @@ impl Consumer {
             definition,
             definitions_read: self.definitions_read.clone(),
             written: Positions::new(),
-            commit_due_us: 0,
+            pace: Pace::new(self.limits.commit_interval()),
             now_us: self.clock.now_us(),
         };
         while !shutdown.is_cancelled() {
@@ -82,12 +90,7 @@ impl Consumer {
         }
         // Whoever takes over tells how far behind it is.
         metrics.lag(0);
-        if self.definition().await?.is_none() {
-            // What is left belongs to stores that are being removed.
-            return Ok(());
-        }
-        run.write(&shutdown).await?;
-        run.commit().await
+        run.end(&shutdown).await
     }
 
     /// The group as it is now; `None` when this consumer's resources are gone or going.
@@ -121,30 +124,17 @@ impl Consumer {
 impl Run<'_> {
     /// A write that is due, or else the next event.
     async fn step(&mut self, shutdown: &CancellationToken) -> Result<()> {
-        self.follow(shutdown).await?;
+        if !self.follow(shutdown).await? {
+            return Ok(());
+        }
         if self.is_write_due() {
             self.write_and_fill(shutdown).await?;
-        } else {
-            let wait_max = self.wait_max();
-            let Some(event) = self.intake.next(wait_max, shutdown).await else {
-                return Ok(());
-            };
-            self.now_us = self.consumer.clock.now_us();
-            let handled = match event {
-                Ok(event) => self.handle(event, shutdown).await,
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = handled {
-                // Behind a batch that is not in nothing may be written.
-                if !matches!(error, Error::Sink(_)) {
-                    self.salvage(shutdown).await;
-                }
-                return Err(error);
-            }
+        } else if !self.take_next(shutdown).await? {
+            return Ok(());
         }
         // Beside a write that is due it costs nothing.
         if self.is_commit_due() && !self.is_write_due() {
-            self.commit().await?;
+            self.commit(shutdown).await?;
         }
         self.intake.tell_lag(&self.written);
         self.writer
@@ -152,17 +142,38 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Waits for the next event and deals with it. False when told to stop before it came.
+    async fn take_next(&mut self, shutdown: &CancellationToken) -> Result<bool> {
+        let wait_max = self.wait_max();
+        let Some(event) = self.intake.next(wait_max, shutdown).await else {
+            return Ok(false);
+        };
+        self.now_us = self.consumer.clock.now_us();
+        let handled = match event {
+            Ok(event) => self.handle(event, shutdown).await,
+            Err(error) => Err(error.into()),
+        };
+        // Behind a batch that is not in nothing may be written.
+        if !matches!(handled, Ok(()) | Err(Error::Sink(_))) {
+            self.salvage(shutdown).await;
+        }
+        handled.map(|()| true)
+    }
+
     async fn handle(&mut self, event: Event, shutdown: &CancellationToken) -> Result<()> {
         match event {
             Event::Assigned(partitions) => {
                 self.metrics.rebalanced();
-                self.resume(&partitions).await?;
+                let resuming = self.resume(&partitions);
+                // Told to stop: they are another's soon.
+                let resumed = shutdown.run_until_cancelled(resuming).await;
+                resumed.unwrap_or(Ok(()))?;
             }
             Event::Revoked(partitions) => {
                 self.metrics.rebalanced();
                 debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
                 self.write(shutdown).await?;
-                self.commit().await?;
+                self.commit(shutdown).await?;
                 // From here on another member counts for them.
                 self.written.forget(&partitions);
                 self.intake.committed.forget(&partitions);
@@ -178,25 +189,23 @@ impl Run<'_> {
     }
 
     fn is_commit_due(&self) -> bool {
-        // A clock that was set back makes a commit due at once instead of long after.
-        let wait_us = self.commit_due_us.saturating_sub(self.now_us);
-        let is_time = wait_us <= 0 || wait_us.unsigned_abs() > self.commit_interval_us();
-        is_time && self.written != self.intake.committed
+        self.pace.is_time(self.now_us) && self.has_untold()
     }
 
-    fn commit_interval_us(&self) -> u64 {
-        let interval_ms = self.consumer.limits.commit_interval_ms;
-        interval_ms.saturating_mul(1_000)
+    /// Whether more was written than the topic was told of.
+    fn has_untold(&self) -> bool {
+        self.written != self.intake.committed
     }
 
     /// Keeps what came before a partition failed, or a record that cannot be judged now; the failure itself
     /// is told by the caller. What belongs to a group that is being removed is left.
     async fn salvage(&mut self, shutdown: &CancellationToken) {
-        if !matches!(self.consumer.definition().await, Ok(Some(_))) {
+        let definition = answered(self.consumer.definition(), shutdown).await;
+        if !matches!(definition, Some(Ok(Some(_)))) {
             return;
         }
         let kept = match self.write(shutdown).await {
-            Ok(()) => self.commit().await,
+            Ok(()) => self.commit(shutdown).await,
             failed => failed,
         };
         if let Err(error) = kept {
@@ -206,11 +215,7 @@ impl Run<'_> {
 
     /// Until the buffer is due or a commit is, whichever is first.
     fn wait_max(&self) -> Duration {
-        let idle = Duration::from_millis(self.consumer.limits.commit_interval_ms);
-        let until_commit = match u64::try_from(self.commit_due_us - self.now_us) {
-            Ok(micros) if self.written != self.intake.committed => Duration::from_micros(micros),
-            _ => idle,
-        };
+        let until_commit = self.pace.wait(self.now_us, self.has_untold());
         let buffer = &self.intake.buffer;
         if buffer.is_empty() {
             until_commit
@@ -268,7 +273,7 @@ impl Run<'_> {
         }
         self.write(shutdown).await?;
         // It may be a long wait, and others wait for what was written.
-        self.commit().await?;
+        self.commit(shutdown).await?;
         let is_granted = tokio::select! {
             () = shutdown.cancelled() => false,
             () = self.intake.held.grow(bytes) => true,
@@ -297,7 +302,7 @@ impl Run<'_> {
         };
         let filling = async {
             if is_commit_due {
-                intake.commit(durable).await?;
+                intake.commit(durable, shutdown).await?;
             }
             intake.fill(durable, &enough).await
         };
@@ -326,18 +331,31 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Writes what is buffered and commits, when told to stop. What belongs to a group that is being removed
+    /// is left, and so is what nobody says anything of: it stays in the topic.
+    async fn end(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        let Some(definition) = answered(self.consumer.definition(), shutdown).await else {
+            warn!(consumer = self.consumer.name, group = %self.consumer.group, "rows are left for the next start: the group's definition cannot be read");
+            return Ok(());
+        };
+        if definition?.is_none() {
+            return Ok(());
+        }
+        self.write(shutdown).await?;
+        self.commit(shutdown).await
+    }
+
     /// Makes what was written durable, then tells the topic.
-    async fn commit(&mut self) -> Result<()> {
-        if self.written == self.intake.committed {
+    async fn commit(&mut self, shutdown: &CancellationToken) -> Result<()> {
+        if !self.has_untold() {
             return Ok(());
         }
         self.flush().await?;
-        self.intake.commit(&self.written).await
+        self.intake.commit(&self.written, shutdown).await
     }
 
     async fn flush(&mut self) -> Result<()> {
-        let interval_us = self.commit_interval_us();
-        self.commit_due_us = self.now_us.saturating_add_unsigned(interval_us);
+        self.pace.begin(self.now_us);
         self.writer.sink.flush().await.map_err(Error::Sink)
     }
 }

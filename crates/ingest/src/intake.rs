@@ -8,6 +8,7 @@ use twinfold_store_topic::{Error as TopicError, Event, FetchLimits, RecordBatch,
 
 use crate::admission::Admission;
 use crate::budget::Held;
+use crate::ending::answered;
 use crate::metrics::Metrics;
 use crate::plan::{self, Batch, Buffer};
 use crate::{Consumer, Result};
@@ -86,7 +87,7 @@ impl<'a> Intake<'a> {
         written: &Positions,
         enough: &CancellationToken,
     ) -> Result<()> {
-        let wait_max = Duration::from_millis(self.consumer.limits.commit_interval_ms);
+        let wait_max = self.consumer.limits.commit_interval();
         while self.pending.is_none() && !self.buffer.is_full() {
             let Some(event) = self.next(wait_max, enough).await else {
                 break;
@@ -138,14 +139,20 @@ impl<'a> Intake<'a> {
 
     /// Tells the topic what is durable, so that a restart goes on from there. That is advice: while it is
     /// not taken rows go on, and it is told again.
-    pub(crate) async fn commit(&mut self, durable: &Positions) -> Result<()> {
-        match self.subscription.commit(durable).await {
-            Ok(true) => self.committed.merge(durable),
-            Ok(false) => {}
-            Err(error) if error.retry() => {
-                warn!(consumer = self.consumer.name, group = %self.consumer.group, %error, "progress is not stored");
+    pub(crate) async fn commit(
+        &mut self,
+        durable: &Positions,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        let Consumer { name, group, .. } = self.consumer;
+        match answered(self.subscription.commit(durable), shutdown).await {
+            Some(Ok(true)) => self.committed.merge(durable),
+            Some(Ok(false)) => {}
+            Some(Err(error)) if error.retry() => {
+                warn!(consumer = name, %group, %error, "progress is not stored");
             }
-            Err(error) => return Err(error.into()),
+            Some(Err(error)) => return Err(error.into()),
+            None => warn!(consumer = name, %group, "progress is not stored before the end"),
         }
         Ok(())
     }

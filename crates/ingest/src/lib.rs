@@ -9,6 +9,7 @@ pub mod admission;
 mod budget;
 mod config;
 mod consumer;
+mod ending;
 mod error;
 mod intake;
 mod metrics;

@@ -1,5 +1,7 @@
 //! When to write what: pure decisions over what is buffered.
 
+mod pace;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +9,8 @@ use twinfold_model::{
     EventTime, Offset, PartitionId, Position, Positions, QuarantinedRecord, RowVersion, SchemaId,
 };
 use twinfold_store_topic::Record;
+
+pub(crate) use pace::Pace;
 
 /// Bounds of a batch. Whichever is reached first makes the batch due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,12 @@ pub struct Limits {
     /// Progress is made durable and committed at most this often.
     pub commit_interval_ms: u64,
     pub retry_backoff_ms_max: u64,
+}
+
+impl Limits {
+    pub(crate) fn commit_interval(&self) -> Duration {
+        Duration::from_millis(self.commit_interval_ms)
+    }
 }
 
 /// A record that passed every check.

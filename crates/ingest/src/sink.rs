@@ -15,6 +15,20 @@ pub struct SinkError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
+impl SinkError {
+    pub fn new(
+        store: &'static str,
+        retry: bool,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            store,
+            retry,
+            source: source.into(),
+        }
+    }
+}
+
 /// Where the rows of one feature group go.
 ///
 /// The loop calls from one task, in the order of the topic, one call at a time. A sink must take the same

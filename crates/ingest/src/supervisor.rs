@@ -1,7 +1,6 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -12,8 +11,9 @@ use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
+use crate::ending::answered;
 use crate::plan::{self, Limits};
-use crate::{Budget, Consumer, Result, SinkFactory, Status, Statuses};
+use crate::{Budget, Consumer, Result, Sink, SinkFactory, Status, Statuses};
 
 /// Keeps one [`Consumer`] running for every active feature group that the materializer wants.
 pub struct Supervisor {
@@ -150,9 +150,12 @@ impl Supervisor {
         definitions_read: watch::Receiver<u64>,
     ) -> Running {
         let group = definition.group.id().clone();
+        let status = self.statuses.sender(&group);
+        // Positions that were true for another life of the group must not be taken for this one's.
+        status.send_replace(Status::default());
         let consumer = Consumer {
             name: self.name,
-            status: self.statuses.sender(&group),
+            status,
             group: group.clone(),
             resource: definition.resource.clone(),
             topics: Arc::clone(&self.topics),
@@ -173,16 +176,15 @@ impl Supervisor {
 }
 
 /// A loop that ends with an error is started again: another group must not suffer for it, and a
-/// restart goes on from committed positions.
+/// restart goes on from committed positions. What was told as readable before stays so.
 async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: CancellationToken) {
     let mut failures = plan::Failures::default();
-    loop {
-        // Positions that were true for another life of the group must not be taken for this one's.
-        consumer.status.send_replace(Status::default());
+    while !shutdown.is_cancelled() {
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
-        if matches!(consumer.definition().await, Ok(None)) {
+        let definition = answered(consumer.definition(), &shutdown).await;
+        if matches!(definition, Some(Ok(None))) {
             debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
             return;
         }
@@ -191,14 +193,8 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         consumer
             .status
             .send_modify(|status| status.failing = Some(error.to_string()));
-        if shutdown.is_cancelled() {
-            return;
-        }
-        let pause: Duration = plan::backoff(attempt, &consumer.limits);
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
+        let pause = tokio::time::sleep(plan::backoff(attempt, &consumer.limits));
+        shutdown.run_until_cancelled(pause).await;
     }
 }
 
@@ -207,9 +203,21 @@ async fn run_once(
     sinks: &dyn SinkFactory,
     shutdown: CancellationToken,
 ) -> Result<()> {
+    let opened = shutdown.run_until_cancelled(open(consumer, sinks)).await;
+    match opened.transpose()?.flatten() {
+        Some((definition, mut sink)) => consumer.run(definition, sink.as_mut(), shutdown).await,
+        None => Ok(()),
+    }
+}
+
+/// The group and a sink for it; `None` when the consumer's resources are gone.
+async fn open(
+    consumer: &Consumer,
+    sinks: &dyn SinkFactory,
+) -> Result<Option<(Arc<GroupDefinition>, Box<dyn Sink>)>> {
     let Some(definition) = consumer.definition().await? else {
-        return Ok(());
+        return Ok(None);
     };
-    let mut sink = sinks.open(&definition).await?;
-    consumer.run(definition, sink.as_mut(), shutdown).await
+    let sink = sinks.open(&definition).await?;
+    Ok(Some((definition, sink)))
 }

@@ -4,10 +4,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_model::Positions;
 
+use crate::ending::answered;
 use crate::intake::Taken;
 use crate::metrics::{Metrics, Written};
 use crate::plan::{self, Batch};
 use crate::{Consumer, Result, Sink, SinkError};
+
+/// What an error says that it comes from.
+const QUARANTINE: &str = "quarantine";
 
 /// The writing half of a loop: one batch at a time into the sink.
 pub(crate) struct Writer<'a> {
@@ -30,7 +34,7 @@ impl Writer<'_> {
         let (began_us, ended_us) = loop {
             attempt += 1;
             let began_us = consumer.clock.now_us();
-            let written = self.try_write(&mut taken.batch).await;
+            let written = self.try_write(&mut taken.batch, shutdown).await;
             let ended_us = consumer.clock.now_us();
             let Err(error) = written else {
                 break (began_us, ended_us);
@@ -42,10 +46,9 @@ impl Writer<'_> {
             }
             warn!(consumer = consumer.name, group = %consumer.group, attempt, %error, "write failed, trying again");
             consumer.publish(&Positions::new(), Some(error.to_string()));
-            tokio::select! {
-                () = shutdown.cancelled() => {}
-                () = tokio::time::sleep(plan::backoff(attempt, &consumer.limits)) => {}
-            }
+            // Told to stop, it is tried a last time.
+            let pause = tokio::time::sleep(plan::backoff(attempt, &consumer.limits));
+            shutdown.run_until_cancelled(pause).await;
         };
         self.metrics.written(&Written {
             rows: taken.batch.rows.len(),
@@ -65,15 +68,20 @@ impl Writer<'_> {
         self.sink.note_waiting(Duration::from_micros(waited_us));
     }
 
-    async fn try_write(&mut self, batch: &mut Batch) -> Result<(), SinkError> {
+    async fn try_write(
+        &mut self,
+        batch: &mut Batch,
+        shutdown: &CancellationToken,
+    ) -> Result<(), SinkError> {
         if !batch.quarantined.is_empty() {
-            let records = batch.quarantined.clone();
-            let kept = self.consumer.definitions.quarantine(records).await;
-            kept.map_err(|error| SinkError {
-                store: "quarantine",
-                retry: error.retry(),
-                source: Box::new(error),
-            })?;
+            let keeping = self
+                .consumer
+                .definitions
+                .quarantine(batch.quarantined.clone());
+            let Some(kept) = answered(keeping, shutdown).await else {
+                return Err(SinkError::new(QUARANTINE, true, "no answer before the end"));
+            };
+            kept.map_err(|error| SinkError::new(QUARANTINE, error.retry(), error))?;
             // Kept: a second attempt need not keep them again.
             batch.quarantined.clear();
         }

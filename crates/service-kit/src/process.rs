@@ -37,7 +37,7 @@ const TOLD_TWICE: i32 = 128 + 15;
 /// How long a health check waits for an answer.
 const HEALTHCHECK_MAX: Duration = Duration::from_secs(5);
 /// How long stores have to close, also when the tasks have used up the time.
-const CLOSE_MIN: Duration = Duration::from_secs(1);
+pub const CLOSE_MIN: Duration = Duration::from_secs(1);
 /// How long the admin port has to end after all else has.
 const ADMIN_END_MAX: Duration = Duration::from_secs(1);
 

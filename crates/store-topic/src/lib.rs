@@ -225,8 +225,10 @@ pub trait Subscription: Send {
 
     /// Stores progress: per partition the first offset not yet processed. Partitions not named keep
     /// theirs, an offset behind the stored one changes nothing, one beyond the end of the partition
-    /// is [`Error::UnknownOffset`]. Refused once the topic is dropped or the store closed. Says whether
-    /// progress is stored: while partitions change hands it may not be taken, and is to be told again.
+    /// is [`Error::UnknownOffset`]. What is told of a partition that another member had since is left out,
+    /// also when it is this one's again, until [`Event::Assigned`] has said so. Refused once the topic is
+    /// dropped or the store closed. Says whether progress is stored: while partitions change hands it may
+    /// not be taken, and is to be told again.
     async fn commit(&mut self, positions: &Positions) -> Result<bool>;
 }
 

@@ -1,7 +1,7 @@
 //! What runs behind an embedded platform: the registry's loop, both materializers, maintenance.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +35,8 @@ pub struct EmbeddedEngine {
     pub background: TaskGroup,
     /// History is written here: a fresh vector is what somebody waits for.
     _history_runtime: BackgroundRuntime,
+    /// Begins with who is first to end something.
+    ending: OnceLock<Deadline>,
     /// True when closing has ended; held while it goes on, so that every caller returns after it.
     released: tokio::sync::Mutex<bool>,
     folder: Folder,
@@ -62,9 +64,16 @@ impl EmbeddedEngine {
             offlinefs: TaskGroup::new(history_runtime.handle().clone()),
             background: TaskGroup::new(Handle::current()),
             _history_runtime: history_runtime,
+            ending: OnceLock::new(),
             released: tokio::sync::Mutex::new(false),
             folder,
         })
+    }
+
+    /// The time that all has to end in. It begins when this is asked for the first time.
+    pub fn ending(&self) -> Deadline {
+        let shutdown_max = Duration::from_millis(self.config.platform.shutdown_ms_max);
+        *self.ending.get_or_init(|| Deadline::after(shutdown_max))
     }
 
     pub fn start(&self, registry: Registry) {
@@ -120,11 +129,7 @@ impl EmbeddedEngine {
     fn maintain(&self) {
         let interval = Duration::from_secs(self.config.platform.maintenance_interval_s.get());
         let history = HistoryMaintenance {
-            upkeep: Upkeep::new(
-                Arc::clone(&self.stores.offline),
-                Arc::clone(&self.definitions),
-                self.config.history,
-            ),
+            upkeep: Upkeep::new(Arc::clone(&self.stores.offline), self.config.history),
             definitions: Arc::clone(&self.definitions),
             interval,
         };
@@ -163,7 +168,7 @@ impl Engine for EmbeddedEngine {
         if *released {
             return Ok(());
         }
-        let deadline = Deadline::after(Duration::from_millis(self.config.platform.shutdown_ms_max));
+        let deadline = self.ending();
         let task_failed = |failure: TaskError| Error::Internal(failure.to_string());
         let (onlinefs, offlinefs) = tokio::join!(
             self.onlinefs.shutdown(deadline.left()),

@@ -67,16 +67,19 @@ type Opening<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
 /// the platform's tasks run on it.
 pub fn open(folder: &Path, options: Options) -> Opening<'_, Arc<dyn Platform>> {
     Box::pin(async move {
-        let (platform, _registry) = platform::open(folder, options).await?;
-        Ok(Arc::new(platform) as Arc<dyn Platform>)
+        let opened = platform::open(folder, options).await?;
+        Ok(Arc::new(opened.platform) as Arc<dyn Platform>)
     })
 }
 
 /// Opens the platform for a [`Server`], with the routes of a schema registry over its definitions.
 pub fn open_to_serve(folder: &Path, options: Options) -> Opening<'_, (Arc<dyn Platform>, Router)> {
     Box::pin(async move {
-        let (platform, registry) = platform::open(folder, options).await?;
-        let schema_registry = twinfold_registry::http::schema_registry(registry);
-        Ok((Arc::new(platform) as Arc<dyn Platform>, schema_registry))
+        let opened = platform::open(folder, options).await?;
+        let schema_registry = twinfold_registry::http::schema_registry(opened.registry);
+        Ok((
+            Arc::new(opened.platform) as Arc<dyn Platform>,
+            schema_registry,
+        ))
     })
 }

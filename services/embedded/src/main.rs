@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -38,12 +38,19 @@ fn main() -> ExitCode {
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
-    let runtime = Runtime::new().map_err(Failure::from);
-    match runtime.and_then(|runtime| runtime.block_on(up(&folder, address, options))) {
+    match run(&folder, address, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("twinfold: {failure}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn run(folder: &Path, address: SocketAddr, options: Options) -> Result<(), Failure> {
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(up(folder, address, options));
+    // What still runs has been named, and had its time.
+    runtime.shutdown_background();
+    outcome
 }

@@ -16,9 +16,16 @@ use crate::folder::Folder;
 use crate::progress::WrittenProgress;
 use crate::{Config, Options};
 
-/// Opens every store before any work starts, so that a fault shows here and not later. The registry is the
-/// one that the platform asks.
-pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Registry)> {
+/// A platform and what is behind it.
+pub struct Opened {
+    pub platform: StorePlatform,
+    /// The one that the platform asks.
+    pub registry: Registry,
+    pub engine: Arc<EmbeddedEngine>,
+}
+
+/// Opens every store before any work starts, so that a fault shows here and not later.
+pub async fn open(folder: &Path, options: Options) -> Result<Opened> {
     let Options { config, clock } = options;
     let project = ProjectName::new(config.platform.project.as_str())?;
     let folder = Folder::open(folder)?;
@@ -70,7 +77,11 @@ pub async fn open(folder: &Path, options: Options) -> Result<(StorePlatform, Reg
     platform.sweep_datasets(leftovers).await;
     engine.start(registry.clone());
     info!(url = platform.parts().url, "platform open");
-    Ok((platform, registry))
+    Ok(Opened {
+        platform,
+        registry,
+        engine,
+    })
 }
 
 async fn stores(urls: &StoresConfig) -> Result<Stores> {

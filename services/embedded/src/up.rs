@@ -1,12 +1,17 @@
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use twinfold_service_kit::process::{Failure, stop_signal};
+use tokio::runtime::Handle;
+use twinfold_client::{Platform, Result};
+use twinfold_service_kit::process::{CLOSE_MIN, Failure, stop_signal};
+use twinfold_service_kit::{TaskError, TaskGroup};
 
-use crate::{Options, Server, log_to_stderr, open_to_serve};
+use crate::platform::{self, Opened};
+use crate::{Options, Server, log_to_stderr};
 
 /// Runs the platform in `folder` and answers at `address` until the process is told to stop.
 pub async fn up(folder: &Path, address: SocketAddr, options: Options) -> Result<(), Failure> {
@@ -16,15 +21,50 @@ pub async fn up(folder: &Path, address: SocketAddr, options: Options) -> Result<
     let listener = TcpListener::bind(address).await;
     let listener = listener.map_err(|error| format!("{address} cannot be opened: {error}"))?;
     let limits = options.config.http;
-    let deadline = Duration::from_millis(options.config.platform.shutdown_ms_max);
-    let (platform, schemas) = open_to_serve(folder, options).await?;
+    let Opened {
+        platform,
+        registry,
+        engine,
+    } = Box::pin(platform::open(folder, options)).await?;
+    let platform: Arc<dyn Platform> = Arc::new(platform);
+    let schemas = twinfold_registry::http::schema_registry(registry);
     let server = Server::start(listener, Arc::clone(&platform), schemas, limits)?;
     println!("listening on http://{}", server.address());
     tokio::select! {
         () = stop.cancelled() => {}
         failure = server.failed() => eprintln!("twinfold: {failure}"),
     }
-    let stopped = server.stop(deadline).await;
-    platform.close().await?;
-    Ok(stopped?)
+    // Requests and what runs behind the platform share it.
+    let deadline = engine.ending();
+    let stopped = server.stop(deadline.left()).await;
+    let closed = closed_within(deadline.left(), async move { platform.close().await }).await;
+    stopped?;
+    Ok(closed?)
+}
+
+/// Waits for the platform to be closed: its tasks have the time that is left, its stores a moment more.
+async fn closed_within(
+    left: Duration,
+    closing: impl Future<Output = Result<()>> + Send + 'static,
+) -> Result<(), TaskError> {
+    let tasks = TaskGroup::new(Handle::current());
+    tasks.spawn("closing the platform", |_| closing);
+    tasks.shutdown(left.saturating_add(CLOSE_MIN)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_platform_that_does_not_close_is_given_up() {
+        let closed = closed_within(Duration::ZERO, std::future::ready(Ok(()))).await;
+        assert_eq!(closed, Ok(()));
+        let closed = closed_within(Duration::ZERO, std::future::pending()).await;
+        let given_up = TaskError::StillRunning {
+            tasks: vec!["closing the platform".to_owned()],
+            deadline_ms: CLOSE_MIN.as_millis(),
+        };
+        assert_eq!(closed, Err(given_up));
+    }
 }

@@ -21,6 +21,8 @@ use crate::metrics;
 /// small enough for memory.
 const DECODE_ROWS_MAX: usize = 16_384;
 const DECODE_BYTES_MAX: usize = 64 << 20;
+/// What an error says that it comes from.
+const HISTORY: &str = "history";
 
 /// Makes the sinks that append to the history of a group.
 #[derive(Debug)]
@@ -236,10 +238,7 @@ impl OfflineSink {
             Err(error @ (StoreError::AlreadyCommitted { .. } | StoreError::Conflict { .. })) => {
                 warn!(table = self.table, %error, "reading the table's positions again");
                 self.positions().await?;
-                Err(SinkError {
-                    retry: true,
-                    ..refused(error)
-                })
+                Err(SinkError::new(HISTORY, true, error))
             }
             Err(error) => Err(refused(error)),
         }
@@ -258,11 +257,8 @@ impl OfflineSink {
         }
         for id in unknown {
             let schema = self.definitions.schema(id, &self.table).await;
-            let schema = schema.map_err(|error| SinkError {
-                store: "registry",
-                retry: error.retry(),
-                source: Box::new(error),
-            })?;
+            let schema =
+                schema.map_err(|error| SinkError::new("registry", error.retry(), error))?;
             let Some(schema) = schema else {
                 return Err(broken(format!(
                     "schema {} of an admitted record is gone",
@@ -280,19 +276,11 @@ fn lock(codec: &Mutex<Codec>) -> std::sync::MutexGuard<'_, Codec> {
 }
 
 fn refused(error: StoreError) -> SinkError {
-    SinkError {
-        store: "history",
-        retry: error.retry(),
-        source: Box::new(error),
-    }
+    SinkError::new(HISTORY, error.retry(), error)
 }
 
 fn broken(reason: impl std::fmt::Display) -> SinkError {
-    SinkError {
-        store: "history",
-        retry: false,
-        source: reason.to_string().into(),
-    }
+    SinkError::new(HISTORY, false, reason.to_string())
 }
 
 #[cfg(test)]

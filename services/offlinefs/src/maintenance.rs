@@ -1,6 +1,7 @@
 //! When the upkeep of histories is due.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,18 +32,19 @@ impl HistoryMaintenance {
         }
     }
 
-    /// A step that has begun is waited for, so that nothing is written after the end. What fails is tried
-    /// again in the next pass, and keeps nothing else from its turn.
+    /// A step that has begun is waited for, so that nothing is written after the end; what only asks is not.
+    /// What fails is tried again in the next pass, and keeps nothing else from its turn.
     async fn pass(&mut self, shutdown: &CancellationToken) {
-        for definition in active_groups(self.definitions.as_ref()).await {
+        let listing = active_groups(self.definitions.as_ref());
+        let groups = shutdown.run_until_cancelled(listing).await;
+        for definition in groups.unwrap_or_default() {
             if shutdown.is_cancelled() {
                 return;
             }
             let table = &definition.resource;
             // First what gives space back, because merging takes some.
-            match self.upkeep.vacuum(&definition).await {
-                Ok(deleted) => debug!(table, deleted, "history vacuumed"),
-                Err(error) => warn!(table, %error, "history cannot be vacuumed"),
+            if let Err(error) = self.vacuum(&definition, shutdown).await {
+                warn!(table, %error, "history cannot be vacuumed");
             }
             if let Err(error) = self.compact(table, shutdown).await {
                 warn!(table, %error, "history cannot be compacted");
@@ -50,12 +52,29 @@ impl HistoryMaintenance {
         }
     }
 
+    async fn vacuum(
+        &self,
+        definition: &GroupDefinition,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let asking = self.definitions.pinned_commits(definition.group.id());
+        let Some(pinned) = shutdown.run_until_cancelled(asking).await else {
+            return Ok(());
+        };
+        let table = &definition.resource;
+        let deleted = self.upkeep.vacuum(table, &pinned?).await?;
+        debug!(table, deleted, "history vacuumed");
+        Ok(())
+    }
+
     async fn compact(
         &mut self,
         table: &str,
         shutdown: &CancellationToken,
     ) -> twinfold_store_offline::Result<()> {
-        if shutdown.is_cancelled() || !self.upkeep.is_compaction_due(table).await? {
+        let looking = self.upkeep.is_compaction_due(table);
+        let is_due = shutdown.run_until_cancelled(looking).await;
+        if !is_due.unwrap_or(Ok(false))? {
             return Ok(());
         }
         while !shutdown.is_cancelled() && self.upkeep.compact(table).await? {

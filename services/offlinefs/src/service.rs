@@ -62,11 +62,7 @@ impl Service for OfflinefsService {
         let offline = twinfold_store_offline::open(&config.offline.url).await?;
         let definitions: Arc<dyn Definitions> =
             follow_registry(&config.registry.url, &tasks).await?;
-        let upkeep = Upkeep::new(
-            Arc::clone(&offline),
-            Arc::clone(&definitions),
-            config.history,
-        );
+        let upkeep = Upkeep::new(Arc::clone(&offline), config.history);
         if let Some(interval) = config.maintenance.interval() {
             let maintenance = HistoryMaintenance {
                 upkeep,

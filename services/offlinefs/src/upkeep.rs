@@ -5,7 +5,6 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use twinfold_client::{Definitions, GroupDefinition};
 use twinfold_model::Commit;
 use twinfold_store_offline::{OfflineStore, Result};
 
@@ -23,21 +22,15 @@ pub struct UpkeepConfig {
 #[derive(Debug)]
 pub struct Upkeep {
     store: Arc<dyn OfflineStore>,
-    definitions: Arc<dyn Definitions>,
     config: UpkeepConfig,
     /// Per table, a commit up to which there is nothing to merge. Spares reading the same commits again.
     compacted: HashMap<String, u64>,
 }
 
 impl Upkeep {
-    pub fn new(
-        store: Arc<dyn OfflineStore>,
-        definitions: Arc<dyn Definitions>,
-        config: UpkeepConfig,
-    ) -> Self {
+    pub fn new(store: Arc<dyn OfflineStore>, config: UpkeepConfig) -> Self {
         Self {
             store,
-            definitions,
             config,
             compacted: HashMap::new(),
         }
@@ -74,17 +67,11 @@ impl Upkeep {
         Ok(done.is_some())
     }
 
-    /// Deletes the files that no commit within the retention, and no training dataset, needs. Returns how
-    /// many.
-    pub async fn vacuum(
-        &self,
-        definition: &GroupDefinition,
-    ) -> std::result::Result<u64, Box<dyn std::error::Error + Send + Sync>> {
-        let group = definition.group.id();
-        let pinned = self.definitions.pinned_commits(group).await?;
+    /// Deletes the files that no commit within the retention needs, and none of those that are pinned. Returns
+    /// how many.
+    pub async fn vacuum(&self, table: &str, pinned: &[u64]) -> Result<u64> {
         let hours = self.config.retention_hours;
-        let deleted = self.store.vacuum(&definition.resource, hours, &pinned);
-        Ok(deleted.await?)
+        self.store.vacuum(table, hours, pinned).await
     }
 
     async fn newest_commit(&self, table: &str) -> Result<u64> {

@@ -66,11 +66,7 @@ impl Sink for OnlineSink {
 }
 
 fn refused(error: twinfold_store_online::Error) -> SinkError {
-    SinkError {
-        store: "online store",
-        retry: error.retry(),
-        source: Box::new(error),
-    }
+    SinkError::new("online store", error.retry(), error)
 }
 
 fn upsert(row: &Row) -> Upsert {

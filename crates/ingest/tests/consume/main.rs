@@ -4,5 +4,7 @@ mod budget;
 mod evolution;
 mod metrics;
 mod overlap;
+mod restart;
 mod script;
+mod shutdown;
 mod world;

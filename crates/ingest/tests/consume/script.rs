@@ -1,5 +1,6 @@
 //! A topic that brings what a test says, when it says so.
 
+use std::future::pending;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -19,6 +20,7 @@ pub struct Script {
     /// For the one subscription.
     brought: Mutex<Option<mpsc::Receiver<Event>>>,
     seen: Arc<Seen>,
+    tells_progress: bool,
 }
 
 /// What the consumer has done.
@@ -30,11 +32,21 @@ struct Seen {
 
 impl Script {
     pub fn new() -> Arc<Self> {
+        Self::telling_progress(true)
+    }
+
+    /// Never answers who asks for progress.
+    pub fn without_progress() -> Arc<Self> {
+        Self::telling_progress(false)
+    }
+
+    fn telling_progress(tells_progress: bool) -> Arc<Self> {
         let (events, brought) = mpsc::channel(EVENTS_MAX);
         Arc::new(Self {
             events,
             brought: Mutex::new(Some(brought)),
             seen: Arc::default(),
+            tells_progress,
         })
     }
 
@@ -78,6 +90,9 @@ impl TopicStore for Script {
     }
 
     async fn progress(&self, _: &str, _: &str) -> Result<Positions> {
+        if !self.tells_progress {
+            pending::<()>().await;
+        }
         Ok(Positions::new())
     }
 

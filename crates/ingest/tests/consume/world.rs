@@ -1,6 +1,8 @@
 //! Two groups with a topic each, and what their consumers wrote.
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,7 +12,9 @@ use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use twinfold_client::{Definitions, GroupDefinition, Result, WriterSchema};
-use twinfold_ingest::{Batch, Budget, Consumer, Limits, Sink, SinkError, Status};
+use twinfold_ingest::{
+    Batch, Budget, Consumer, Limits, Sink, SinkError, SinkFactory, Status, Statuses, Supervisor,
+};
 use twinfold_model::{
     FeatureGroup, FeatureGroupId, PartitionId, Positions, QuarantinedRecord, ResourceState,
     SchemaId,
@@ -22,6 +26,17 @@ use twinfold_wire::record::{Encoder, Headers, avro_schema};
 
 /// Long enough for a machine that is busy.
 pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Whatever has come is a batch.
+const LIMITS: Limits = Limits {
+    batch_rows_max: 1,
+    batch_bytes_max: 1,
+    batch_age_ms_max: 0,
+    batch_idle_ms_max: 0,
+    future_skew_max: Duration::from_secs(300),
+    commit_interval_ms: 10,
+    retry_backoff_ms_max: 10,
+};
 
 const FEATURES: [(&str, &str); 3] = [("id", "bigint"), ("amount", "double"), ("note", "string")];
 
@@ -36,9 +51,19 @@ pub struct Registry {
     groups: Mutex<Vec<FeatureGroup>>,
     changes: watch::Sender<u64>,
     asked: Mutex<Vec<SchemaId>>,
+    is_silent: AtomicBool,
+    /// Bad records that it was told of.
+    reported: watch::Sender<usize>,
 }
 
 impl Registry {
+    /// Does not return while the registry says nothing.
+    async fn answer(&self) {
+        if self.is_silent.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
+    }
+
     fn groups(&self) -> MutexGuard<'_, Vec<FeatureGroup>> {
         self.groups.lock().expect("whole")
     }
@@ -57,6 +82,7 @@ impl Registry {
 #[async_trait]
 impl Definitions for Registry {
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        self.answer().await;
         let index = self.groups().iter().position(|group| group.id() == id);
         Ok(self.definition(index.expect("a group of this world")))
     }
@@ -80,7 +106,9 @@ impl Definitions for Registry {
         Ok(Vec::new())
     }
 
-    async fn quarantine(&self, _records: Vec<QuarantinedRecord>) -> Result<()> {
+    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
+        self.reported.send_modify(|count| *count += records.len());
+        self.answer().await;
         Ok(())
     }
 }
@@ -185,6 +213,8 @@ impl World {
                 groups: Mutex::new(names.iter().map(|name| group(name, 2)).collect()),
                 changes: watch::Sender::new(0),
                 asked: Mutex::default(),
+                is_silent: AtomicBool::new(false),
+                reported: watch::Sender::new(0),
             }),
             budget,
             tasks: TaskGroup::new(Handle::current()),
@@ -220,21 +250,44 @@ impl World {
 
     /// Appends so many times so many rows.
     pub async fn append(&self, index: usize, times: usize, count: usize) {
-        let definition = self.registry.definition(index);
         for seed in 0..times {
             let values = self.values(index, seed as u64, count);
-            let record = |value| NewRecord {
-                key: Bytes::new(),
-                value,
-            };
-            let append = Append {
-                partition: PartitionId(0),
-                headers: Headers::default(),
-                records: values.into_iter().map(record).collect(),
-            };
-            let appended = self.topics.append(&definition.resource, vec![append]);
-            appended.await.expect("appended");
+            self.append_values(index, values).await;
         }
+    }
+
+    pub async fn append_values(&self, index: usize, values: Vec<Bytes>) {
+        let record = |value| NewRecord {
+            key: Bytes::new(),
+            value,
+        };
+        let append = Append {
+            partition: PartitionId(0),
+            headers: Headers::default(),
+            records: values.into_iter().map(record).collect(),
+        };
+        let definition = self.registry.definition(index);
+        let appended = self.topics.append(&definition.resource, vec![append]).await;
+        appended.expect("appended");
+    }
+
+    /// From here on nobody answers who asks the registry for a group or reports a record.
+    pub fn silence_the_registry(&self) {
+        self.registry.is_silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns when the registry was told of a bad record.
+    pub async fn is_reported(&self) {
+        let mut reported = self.registry.reported.subscribe();
+        let seen = tokio::time::timeout(DEADLINE, reported.wait_for(|count| *count > 0));
+        drop(seen.await.expect("in time").expect("the registry stays"));
+    }
+
+    /// What the topic was told of the group's consumer.
+    pub async fn progress(&self, index: usize) -> Positions {
+        let definition = self.registry.definition(index);
+        let progress = self.topics.progress(&definition.resource, "onlinefs");
+        progress.await.expect("progress")
     }
 
     /// Starts the group's consumer, whose sink writes as many batches as it is let.
@@ -257,15 +310,7 @@ impl World {
             resource: definition.resource.clone(),
             topics,
             definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
-            limits: Limits {
-                batch_rows_max: 1,
-                batch_bytes_max: 1,
-                batch_age_ms_max: 0,
-                batch_idle_ms_max: 0,
-                future_skew_max: Duration::from_secs(300),
-                commit_interval_ms: 10,
-                retry_backoff_ms_max: 10,
-            },
+            limits: LIMITS,
             budget: self.budget.clone(),
             clock: Arc::new(SystemClock),
             status: watch::Sender::new(Status::default()),
@@ -279,6 +324,30 @@ impl World {
                 Ok::<(), Infallible>(())
             });
         gate
+    }
+
+    /// Keeps the consumers of all groups running, over sinks of a test's own; says how far they are.
+    pub fn supervise(&self, sinks: Arc<dyn SinkFactory>) -> Statuses {
+        let statuses = Statuses::new();
+        let supervisor = Supervisor {
+            name: "onlinefs",
+            topics: Arc::clone(&self.topics),
+            definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
+            sinks,
+            limits: LIMITS,
+            budget: self.budget.clone(),
+            clock: Arc::new(SystemClock),
+            statuses: statuses.clone(),
+            tasks: self.tasks.clone(),
+        };
+        self.tasks
+            .spawn("onlinefs", |shutdown| supervisor.run(shutdown));
+        statuses
+    }
+
+    /// The id of a group.
+    pub fn id(&self, index: usize) -> FeatureGroupId {
+        self.registry.definition(index).group.id().clone()
     }
 
     /// Returns when the group's consumer has fetched records and asked what their schema is. On one thread

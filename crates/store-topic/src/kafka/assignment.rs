@@ -25,6 +25,8 @@ pub(super) struct Assignment {
     cursors: Mutex<BTreeMap<PartitionId, Cursor>>,
     /// Where partitions end, as the client last said.
     ends: Mutex<Positions>,
+    /// Held while progress is told, and while partitions are taken away.
+    telling: Mutex<()>,
 }
 
 /// What a member wants of a partition.
@@ -37,6 +39,9 @@ struct Cursor {
     placed: u64,
     /// What the client gives may have a gap: nothing is taken until it was told once more from where.
     is_astray: bool,
+    /// Whether the consumer has heard that it has the partition. One that was another's for a while comes
+    /// back as a new one: what the consumer knows of it is out of date until it hears of that.
+    is_announced: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +58,7 @@ const UNSOUGHT: Cursor = Cursor {
     seek: 0,
     placed: 0,
     is_astray: false,
+    is_announced: false,
 };
 
 /// Where the client was told to fetch when a round of fetching began.
@@ -66,6 +72,7 @@ impl Assignment {
             timeout,
             cursors: Mutex::default(),
             ends: Mutex::default(),
+            telling: Mutex::default(),
         }
     }
 
@@ -101,6 +108,8 @@ impl Assignment {
         consumer: &BaseConsumer<C>,
         taken: &TopicPartitionList,
     ) -> Vec<PartitionId> {
+        // What is being told is stored before another member asks for it.
+        let _not_telling = self.not_telling();
         let mut cursors = self.cursors();
         if let Err(error) = consumer.incremental_unassign(taken) {
             warn!(topic = self.topic, %error, "partitions cannot be let go");
@@ -293,9 +302,38 @@ impl Assignment {
         Ok(())
     }
 
-    /// The partitions that the member has now.
-    pub(super) fn partitions(&self) -> Vec<PartitionId> {
-        self.cursors().keys().copied().collect()
+    /// The consumer hears that it has these partitions.
+    pub(super) fn announce(&self, partitions: &[PartitionId]) {
+        let mut cursors = self.cursors();
+        for partition in partitions {
+            if let Some(cursor) = cursors.get_mut(partition) {
+                cursor.is_announced = true;
+            }
+        }
+    }
+
+    /// The partitions that the member has, as far as the consumer has heard.
+    pub(super) fn announced(&self) -> Vec<PartitionId> {
+        let cursors = self.cursors();
+        let announced = cursors.iter().filter(|(_, cursor)| cursor.is_announced);
+        announced.map(|(id, _)| *id).collect()
+    }
+
+    /// Calls `tell` with the progress of those partitions that the consumer knows to have. None is taken away
+    /// before that has ended: who has a partition next goes on from there.
+    pub(super) fn tell<T>(&self, progress: &Positions, tell: impl FnOnce(&Positions) -> T) -> T {
+        let _telling = self.not_telling();
+        let ours = self.announced();
+        let ours: Positions = progress
+            .iter()
+            .filter(|(id, _)| ours.contains(id))
+            .collect();
+        tell(&ours)
+    }
+
+    /// Returns when no progress is being told; while the guard is there none is.
+    fn not_telling(&self) -> MutexGuard<'_, ()> {
+        self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes from the client's statistics where partitions end: for us a partition ends where records are
@@ -319,7 +357,8 @@ impl Assignment {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the member's partitions end, as far as is known; never before what was delivered.
+    /// Where the partitions end that the consumer knows to have, as far as is known; never before what was
+    /// delivered.
     pub(super) fn ends(&self) -> Positions {
         let known = self.known_ends().clone();
         let cursors = self.cursors();
@@ -330,7 +369,8 @@ impl Assignment {
             };
             known.get(*id).max(delivered).map(|end| (*id, end))
         };
-        cursors.iter().filter_map(end).collect()
+        let announced = cursors.iter().filter(|(_, cursor)| cursor.is_announced);
+        announced.filter_map(end).collect()
     }
 
     /// How far the partition's delivery has come.
@@ -448,6 +488,31 @@ mod tests {
         let taken = taken(vec![batch_of(1, 20, 5)], &assignment.placements());
         assert!(taken.is_empty(), "{taken:?}");
         assert_eq!(assignment.delivered(PartitionId(1)), Offset(20));
+    }
+
+    #[test]
+    fn what_was_anothers_for_a_while_is_told_of_when_that_is_heard() {
+        let assignment = Assignment::new("t", Duration::ZERO);
+        let [moving, staying] = [0, 1].map(PartitionId);
+        let given = |ids: &[PartitionId]| {
+            let new = ids.iter().map(|id| (*id, UNSOUGHT));
+            assignment.cursors().extend(new);
+        };
+        let progress = Positions::from_iter([(moving, Offset(3)), (staying, Offset(4))]);
+        let told = || assignment.tell(&progress, Positions::clone);
+        given(&[moving, staying]);
+        assert!(told().is_empty());
+        assignment.announce(&[moving, staying]);
+        assert_eq!(told(), progress);
+
+        assignment.cursors().remove(&moving);
+        given(&[moving]);
+        let mut kept = progress.clone();
+        kept.forget(&[moving]);
+        assert_eq!(told(), kept);
+        assert!(assignment.ends().get(moving).is_none());
+        assignment.announce(&[moving]);
+        assert_eq!(told(), progress);
     }
 
     #[test]

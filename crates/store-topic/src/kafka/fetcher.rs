@@ -133,6 +133,7 @@ pub(super) struct Member {
     handover: Arc<Handover>,
     /// Changes of the assignment since the last round.
     changes: Mutex<Vec<Handed>>,
+    has_joined: AtomicBool,
 }
 
 impl Member {
@@ -140,6 +141,7 @@ impl Member {
         Self {
             handover,
             changes: Mutex::default(),
+            has_joined: AtomicBool::new(false),
         }
     }
 
@@ -169,15 +171,22 @@ impl ConsumerContext for Member {
         what: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
+        // Each rebalance asks all members, and moves nothing of most. That it has joined a member hears
+        // all the same.
         let assignment = &self.handover.assignment;
         let change = match what {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {
-                Handed::Assigned(assignment.assign(consumer, partitions))
+                let given = assignment.assign(consumer, partitions);
+                let is_first = !self.has_joined.swap(true, Ordering::Relaxed);
+                (is_first || !given.is_empty()).then_some(Handed::Assigned(given))
             }
             // Also after an error: then nothing is ours any more.
-            _ => Handed::Revoked(assignment.revoke(consumer, partitions)),
+            _ => {
+                let taken = assignment.revoke(consumer, partitions);
+                (!taken.is_empty()).then_some(Handed::Revoked(taken))
+            }
         };
-        self.changes().push(change);
+        self.changes().extend(change);
     }
 }
 

@@ -84,7 +84,10 @@ impl KafkaSubscription {
     /// What was handed over as an event; records that a later seek has made stale are left out.
     fn event(&mut self, handed: Handed, bytes_max: usize) -> Option<Event> {
         match handed {
-            Handed::Assigned(partitions) => Some(Event::Assigned(partitions)),
+            Handed::Assigned(partitions) => {
+                self.handover.assignment.announce(&partitions);
+                Some(Event::Assigned(partitions))
+            }
             Handed::Revoked(partitions) => {
                 self.committed.forget(&partitions);
                 Some(Event::Revoked(partitions))
@@ -148,7 +151,7 @@ impl Subscription for KafkaSubscription {
 
     async fn commit(&mut self, positions: &Positions) -> Result<bool> {
         self.check()?;
-        let ours = self.handover.assignment.partitions();
+        let ours = self.handover.assignment.announced();
         let unknown: Vec<_> = ours
             .iter()
             .copied()
@@ -172,7 +175,8 @@ impl Subscription for KafkaSubscription {
             for (partition, next) in newer.iter() {
                 check_reached(&client, &handover, &topic, partition, next, timeout)?;
             }
-            let is_stored = store(&client, &topic.name, &newer)?;
+            let tell = |newer: &Positions| store(&client, &topic.name, newer);
+            let is_stored = handover.assignment.tell(&newer, tell)?;
             if is_stored {
                 committed.merge(&newer);
             }

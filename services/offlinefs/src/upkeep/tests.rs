@@ -3,44 +3,12 @@ use std::path::Path;
 use arrow::array::Int64Array;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use async_trait::async_trait;
-use tokio::sync::watch;
-use twinfold_client::WriterSchema;
-use twinfold_model::{FeatureGroupId, Offset, PartitionId, Positions, QuarantinedRecord, SchemaId};
+use twinfold_model::{Offset, PartitionId, Positions};
 use twinfold_store_offline::AppendRequest;
 
 use super::*;
 
 const TABLE: &str = "t";
-
-#[derive(Debug)]
-struct Unused;
-
-#[async_trait]
-impl Definitions for Unused {
-    async fn group(&self, _: &FeatureGroupId) -> twinfold_client::Result<Arc<GroupDefinition>> {
-        unreachable!()
-    }
-    async fn groups(&self) -> twinfold_client::Result<Vec<Arc<GroupDefinition>>> {
-        unreachable!()
-    }
-    async fn schema(
-        &self,
-        _: SchemaId,
-        _: &str,
-    ) -> twinfold_client::Result<Option<Arc<WriterSchema>>> {
-        unreachable!()
-    }
-    fn changes(&self) -> watch::Receiver<u64> {
-        unreachable!()
-    }
-    async fn pinned_commits(&self, _: &FeatureGroupId) -> twinfold_client::Result<Vec<u64>> {
-        unreachable!()
-    }
-    async fn quarantine(&self, _: Vec<QuarantinedRecord>) -> twinfold_client::Result<()> {
-        unreachable!()
-    }
-}
 
 /// As a new process finds it.
 async fn opened(folder: &Path) -> (Arc<dyn OfflineStore>, Upkeep) {
@@ -50,7 +18,7 @@ async fn opened(folder: &Path) -> (Arc<dyn OfflineStore>, Upkeep) {
         compaction_commits: NonZeroU64::new(3).expect("not zero"),
         retention_hours: 1,
     };
-    let upkeep = Upkeep::new(Arc::clone(&store), Arc::new(Unused), config);
+    let upkeep = Upkeep::new(Arc::clone(&store), config);
     (store, upkeep)
 }
 

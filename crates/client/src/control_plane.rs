@@ -189,8 +189,8 @@ pub trait TrainingDatasets: Send + Sync {
 /// Records that could not be applied; [`Definitions::quarantine`] adds them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// A page of those that were not replayed yet, by position, after `after`: at most `limit`, fewer when
-    /// they are large, none when there are no more.
+    /// A page of those of the group's present life that were not replayed yet, by position, after `after`: at
+    /// most `limit`, fewer when they are large, none when there are no more.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
@@ -206,5 +206,12 @@ pub trait Quarantine: Send + Sync {
     /// Lets others replay the group, if this replay has it.
     async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()>;
+    /// Lists records of the life named `resource` no more; [`Error::NotFound`](crate::Error::NotFound) when
+    /// the group has another by now.
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        resource: &str,
+        positions: &[Position],
+    ) -> Result<()>;
 }

@@ -194,6 +194,7 @@ mod tests {
     fn record() -> QuarantinedRecord {
         QuarantinedRecord {
             group: group(),
+            resource: "default.weather_2".to_owned(),
             position: Position {
                 partition: PartitionId(3),
                 offset: Offset(u64::MAX),

@@ -113,6 +113,7 @@ impl Consumer {
     fn admission(&self, definition: &GroupDefinition) -> Arc<Admission> {
         Arc::new(Admission::new(
             definition.group.clone(),
+            self.resource.clone(),
             self.limits.future_skew_max,
         ))
     }

@@ -212,7 +212,13 @@ impl Quarantine for LocalRegistry {
         Ok(self.registry.end_replay(group, replay).await?)
     }
 
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
-        Ok(self.registry.mark_replayed(group, positions).await?)
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        resource: &str,
+        positions: &[Position],
+    ) -> Result<()> {
+        let marked = self.registry.mark_replayed(group, resource, positions);
+        Ok(marked.await?)
     }
 }

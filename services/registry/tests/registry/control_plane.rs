@@ -202,13 +202,24 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         offset: Offset(offset),
     };
     let records: Vec<QuarantinedRecord> = (0..5).map(quarantined).collect();
+    let of_another_life = QuarantinedRecord {
+        resource: id().resource_name(2),
+        ..quarantined(5)
+    };
+    let mark = async |life| {
+        let resource = id().resource_name(life);
+        let marked = registry.mark_replayed(&id(), &resource, &[at(2), at(3)]);
+        said(marked.await)
+    };
     vec![
         said(registry.quarantine(records).await),
+        said(registry.quarantine(vec![of_another_life]).await),
         said(registry.quarantined(&id(), None, 2).await),
         said(registry.quarantined(&id(), Some(at(1)), 10).await),
         said(registry.claim_replay(&id(), "one").await),
         said(registry.claim_replay(&id(), "two").await),
-        said(registry.mark_replayed(&id(), &[at(2), at(3)]).await),
+        mark(1).await,
+        mark(2).await,
         said(registry.end_replay(&id(), "one").await),
         said(registry.claim_replay(&id(), "two").await),
         said(registry.quarantined(&id(), Some(at(0)), 10).await),

@@ -368,6 +368,7 @@ async fn a_dataset_is_resolved_to_the_query_it_runs() {
 pub fn quarantined(offset: u64) -> QuarantinedRecord {
     QuarantinedRecord {
         group: id(),
+        resource: id().resource_name(1),
         position: Position {
             partition: PartitionId(0),
             offset: Offset(offset),
@@ -393,7 +394,7 @@ async fn quarantined_records_are_listed_until_replayed() {
     let open = registry.quarantined(&id(), None, 10).await.expect("reads");
     assert_eq!(open, [quarantined(1), quarantined(2)]);
     registry
-        .mark_replayed(&id(), &[quarantined(1).position])
+        .mark_replayed(&id(), &id().resource_name(1), &[quarantined(1).position])
         .await
         .expect("group exists");
     let open = registry.quarantined(&id(), None, 10).await.expect("reads");

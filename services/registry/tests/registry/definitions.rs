@@ -166,8 +166,10 @@ async fn a_new_description_touches_nothing_else() {
     let again = again.expect("exists");
     assert_eq!(again.group.description(), "what the weather is");
     assert!(again.group.tags().is_empty());
+    let seen = *registry.newest_change().borrow();
     let same = registry.describe_feature_group(&id(), &without_tags).await;
     assert_eq!(same.expect("exists"), again, "nothing was said anew");
+    assert_eq!(registry.changes(seen, 10).await.expect("reads"), []);
     registry.reconcile_once().await.expect("reads");
     assert!(place.world.calls().is_empty());
 }

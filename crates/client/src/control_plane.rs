@@ -10,7 +10,7 @@ use twinfold_model::{
     TrainingDataset,
 };
 
-use crate::{Definitions, GroupDefinition, Result, WriterSchema};
+use crate::{Definitions, Expected, GroupDefinition, Result, WriterSchema};
 
 /// A reservation that was not renewed for this long has lapsed. Whoever holds one renews it much more often.
 pub const RESERVED_FOR: Duration = Duration::from_secs(600);
@@ -49,7 +49,8 @@ impl Deletion {
 }
 
 /// Feature groups. `wait` is for topic and tables; after it the answer is
-/// [`Error::NotReady`](crate::Error::NotReady), and the work goes on.
+/// [`Error::NotReady`](crate::Error::NotReady), and the work goes on. A group that is not as a change expects
+/// it is left as it is: [`Error::Stale`](crate::Error::Stale).
 #[async_trait]
 pub trait FeatureGroups: Send + Sync {
     /// Stores the group and waits until its topic and tables exist.
@@ -75,6 +76,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
 
@@ -83,6 +85,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>>;
 
     /// Deletes the group, and waits until nothing of it is left.
@@ -90,6 +93,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<()>;
 

@@ -32,6 +32,15 @@ impl From<&Error> for ErrorDetailsBody {
                 name: text(name),
                 reason: text(reason),
             },
+            Error::Stale {
+                group,
+                found,
+                wanted,
+            } => Self::Stale {
+                group: text(group),
+                found: text(found),
+                wanted: text(wanted),
+            },
             Error::NotReady { group, reason } => Self::NotReady {
                 group: text(group),
                 reason: text(reason),
@@ -119,6 +128,15 @@ impl TryFrom<ErrorDetailsBody> for Error {
                 what: what.into(),
                 name,
                 reason,
+            },
+            Body::Stale {
+                group,
+                found,
+                wanted,
+            } => Self::Stale {
+                group,
+                found,
+                wanted,
             },
             Body::NotReady { group, reason } => Self::NotReady { group, reason },
             Body::Timeout {
@@ -239,6 +257,11 @@ mod tests {
                 what: "feature group".into(),
                 name: text("default.weather_2"),
                 reason: text("it is used by a view"),
+            },
+            Error::Stale {
+                group: text("default.weather_2"),
+                found: text("default.weather_2-3.00ff"),
+                wanted: text("default.weather_2.00ff"),
             },
             Error::NotReady {
                 group: text("default.weather_2"),

@@ -8,11 +8,13 @@ pub mod extract;
 mod failure;
 mod openapi;
 mod pages;
+mod preconditions;
 mod routes;
 mod serve;
 
 pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use pages::{Paging, after_position, token};
+pub use preconditions::{Tagged, expected};
 pub use routes::{Operation, Routes};
 pub use serve::{Stopping, serve};

@@ -1,6 +1,6 @@
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use twinfold_client::{Deletion, Error, Platform, WaitTarget};
+use twinfold_client::{Deletion, Error, Expected, Platform, WaitTarget};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_testkit::{batch, bench_group, bench_rows, rows, weather_group};
@@ -195,7 +195,7 @@ pub async fn records_land_by_replay_once_their_schema_is_known(way: Way) {
     assert_eq!(codes, ["unknown_schema"; 3]);
 
     let registered = platform
-        .append_features(group.id(), vec![added])
+        .append_features(group.id(), vec![added], &Expected::Anything)
         .await
         .expect("evolve");
     assert_eq!(registered.schema, next);
@@ -248,7 +248,7 @@ pub async fn a_group_made_again_has_no_quarantine_of_the_one_before(way: Way) {
     // Nobody waits for these: whoever reads them may find the group gone, or made again.
     insert_bad().await;
     platform
-        .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+        .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
         .await
         .expect("delete");
     create().await;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_client::{
-    DatasetReservation, Deletion, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
-    TrainingDatasets, WriterSchema,
+    DatasetReservation, Deletion, Expected, FeatureGroups, FeatureViews, GroupDefinition,
+    Quarantine, Result, TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
     DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
@@ -47,9 +47,11 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>> {
-        self.registry.append_features(id, features).await?;
+        let appended = self.registry.append_features_to(id, features, expected);
+        appended.await?;
         self.active(id, wait).await
     }
 
@@ -57,8 +59,10 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
-        let described = self.registry.describe_feature_group(id, description);
+        let registry = &self.registry;
+        let described = registry.describe_expected_group(id, description, expected);
         Ok(Arc::new(definition(described.await?)))
     }
 
@@ -66,9 +70,11 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<()> {
-        self.registry.delete_feature_group(id, deletion).await?;
+        let deleted = self.registry.delete_expected_group(id, deletion, expected);
+        deleted.await?;
         Ok(self.registry.wait_removed(id, wait).await?)
     }
 

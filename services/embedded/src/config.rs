@@ -68,6 +68,7 @@ pub struct TopicConfig {
 pub struct TrainingConfig {
     pub memory_bytes_max: NonZeroUsize,
     pub queries_max: NonZeroUsize,
+    pub queries_wait_ms_max: u64,
 }
 
 impl Config {

@@ -52,15 +52,15 @@ pub async fn an_earlier_life_has_no_part_in_quarantine(place: &dyn Place) {
     let kept = store.quarantine(std::slice::from_ref(&own)).await;
     kept.expect("of this life");
 
-    let mark = |resource: String| {
-        let (store, position) = (&store, early.position);
-        async move { store.mark_replayed(id, &resource, &[position], NOW).await }
+    let mark = async |resource: &str| {
+        let positions = [early.position];
+        store.mark_replayed(id, resource, &positions, NOW).await
     };
-    let late = mark(first.resource.clone()).await;
+    let late = mark(&first.resource).await;
     assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
     let open = store.quarantined(id, None, 10).await.expect("readable");
     assert_eq!(open, [own]);
-    mark(second.resource).await.expect("of this life");
+    mark(&second.resource).await.expect("of this life");
     assert_eq!(store.quarantined(id, None, 10).await.expect("readable"), []);
 }
 

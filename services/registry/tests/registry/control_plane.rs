@@ -229,9 +229,9 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         ..quarantined(5)
     };
     let mark = async |life| {
-        let resource = id().resource_name(life);
-        let marked = registry.mark_replayed(&id(), &resource, &[at(2), at(3)]);
-        said(marked.await)
+        let (group, positions) = (id(), [at(2), at(3)]);
+        let resource = group.resource_name(life);
+        said(registry.mark_replayed(&group, &resource, &positions).await)
     };
     vec![
         said(registry.quarantine(records).await),

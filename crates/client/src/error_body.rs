@@ -227,6 +227,14 @@ mod tests {
         }
     }
 
+    fn stale() -> Error {
+        Error::Stale {
+            group: group().to_string(),
+            found: "default.weather_2-3.00ff".to_owned(),
+            wanted: "default.weather_2.00ff".to_owned(),
+        }
+    }
+
     /// One of every variant.
     fn errors() -> Vec<Error> {
         let text = |text: &str| text.to_owned();
@@ -258,11 +266,7 @@ mod tests {
                 name: text("default.weather_2"),
                 reason: text("it is used by a view"),
             },
-            Error::Stale {
-                group: text("default.weather_2"),
-                found: text("default.weather_2-3.00ff"),
-                wanted: text("default.weather_2.00ff"),
-            },
+            stale(),
             Error::NotReady {
                 group: text("default.weather_2"),
                 reason: text("it is being deleted"),

@@ -102,11 +102,21 @@ async fn put(registry: &dyn ControlPlane, version: u32) -> String {
     said(registry.put_training_dataset(&dataset, &statistics()).await)
 }
 
-/// The group of weather before anything else was said of it, and what nothing ever is.
-fn as_created() -> Expected {
-    let created = revision(&weather_group(), &id().resource_name(1));
+/// Changes that were meant for the group as it was created, or for what it never is.
+async fn late_changes(registry: &dyn ControlPlane, storms: &GroupDescription) -> Vec<String> {
+    let id = id();
+    let created = revision(&weather_group(), &id.resource_name(1));
     let weak = format!("W/\"{created}\"");
-    Expected::OneOf(vec![created, weak])
+    let seen = Expected::OneOf(vec![created, weak]);
+    let snow = Feature::new("snow", FeatureType::Double).expect("feature");
+    let appended = registry.append_features(&id, vec![snow], &seen, WAIT);
+    let described = registry.describe_feature_group(&id, storms, &seen);
+    let deleted = registry.delete_feature_group(&id, Deletion::Force, &seen, WAIT);
+    vec![
+        said(appended.await),
+        said(described.await),
+        said(deleted.await),
+    ]
 }
 
 /// Defines all there is through one of the two, and undoes it.
@@ -128,11 +138,6 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.group(&id).await),
         said(registry.feature_group(&id).await),
         said(registry.append_features(&id, vec![gust], ANY, WAIT).await),
-        said(
-            registry
-                .describe_feature_group(&id, &storms, &as_created())
-                .await,
-        ),
         said(registry.describe_feature_group(&id, &storms, ANY).await),
         said(
             registry
@@ -140,11 +145,6 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
                 .await,
         ),
         said(registry.schemas(&id).await),
-        said(
-            registry
-                .delete_feature_group(&id, Deletion::Force, &as_created(), WAIT)
-                .await,
-        ),
         said(registry.create_feature_view(&view(1)).await),
         said(registry.create_feature_view(&view(1)).await),
         said(
@@ -153,6 +153,7 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
                 .await,
         ),
     ];
+    said_all.extend(late_changes(registry, &storms).await);
     let reserve = || registry.reserve_training_dataset(&project, "heat", None);
     for version in [1, 2] {
         said_all.push(said(reserve().await));

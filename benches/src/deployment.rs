@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use arrow::record_batch::RecordBatch;
 use tempfile::TempDir;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_client::{Deletion, FeatureGroups as _, GroupDefinition, Writer};
+use twinfold_client::{Deletion, Expected, FeatureGroups as _, GroupDefinition, Writer};
 use twinfold_model::{EventTime, FeatureGroup, ResourceState};
 use twinfold_store_topic::TopicStore;
 use twinfold_testkit::{HTTP_ADDRESS, ServiceProcess, free_address, servers};
@@ -94,7 +94,12 @@ impl Deployment {
     pub async fn delete(&self, group: &FeatureGroup) {
         let deleted = self
             .registry
-            .delete_feature_group(group.id(), Deletion::RefuseIfUsed, CREATE_MAX)
+            .delete_feature_group(
+                group.id(),
+                Deletion::RefuseIfUsed,
+                &Expected::Anything,
+                CREATE_MAX,
+            )
             .await;
         deleted.expect("delete");
     }

@@ -137,7 +137,8 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             fields.set_item("retry", retry)?;
             "StoreError"
         }
-        Error::Internal(_) => "InternalError",
+        // Nothing that the package asks for is tied to a state.
+        Error::Stale { .. } | Error::Internal(_) => "InternalError",
     };
     build(py, class, &message, fields)
 }

@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 use tokio::sync::watch;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{
-    self as client, Deletion, ReadRequest, ServingRequest, ServingSource, Spine,
+    self as client, Deletion, Expected, ReadRequest, ServingRequest, ServingSource, Spine,
 };
 use twinfold_model::{
     EventTime, FeatureGroupId, FeatureViewId, GroupDescription, Offset, PartitionId, Position,
@@ -156,9 +156,9 @@ impl Platform {
         let id = self.group_id(name, version)?;
         let features = features.into_iter().map(|feature| feature.into_model(py));
         let features = features.collect::<PyResult<_>>()?;
-        let changed = self
-            .connection
-            .wait(py, self.inner()?.append_features(&id, features))?;
+        let platform = self.inner()?;
+        let appending = platform.append_features(&id, features, &Expected::Anything);
+        let changed = self.connection.wait(py, appending)?;
         GroupInfo::new(py, &changed)
     }
 
@@ -186,7 +186,8 @@ impl Platform {
     ) -> PyResult<GroupInfo<'py>> {
         let id = self.group_id(name, version)?;
         let said = GroupDescription { description, tags };
-        let describing = self.inner()?.describe_feature_group(&id, &said);
+        let platform = self.inner()?;
+        let describing = platform.describe_feature_group(&id, &said, &Expected::Anything);
         let described = self.connection.wait(py, describing)?;
         GroupInfo::new(py, &described)
     }
@@ -200,8 +201,9 @@ impl Platform {
     ) -> PyResult<()> {
         let id = self.group_id(name, version)?;
         let deletion = Deletion::forced(force);
-        self.connection
-            .wait(py, self.inner()?.delete_feature_group(&id, deletion))
+        let platform = self.inner()?;
+        let deleting = platform.delete_feature_group(&id, deletion, &Expected::Anything);
+        self.connection.wait(py, deleting)
     }
 
     fn create_feature_view(&self, py: Python<'_>, spec: ViewSpec<'_>) -> PyResult<()> {

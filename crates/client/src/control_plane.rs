@@ -10,7 +10,7 @@ use twinfold_model::{
     TrainingDataset,
 };
 
-use crate::{Definitions, GroupDefinition, Result, WriterSchema};
+use crate::{Definitions, Expected, GroupDefinition, Result, WriterSchema};
 
 /// A reservation that was not renewed for this long has lapsed. Whoever holds one renews it much more often.
 pub const RESERVED_FOR: Duration = Duration::from_secs(600);
@@ -49,7 +49,8 @@ impl Deletion {
 }
 
 /// Feature groups. `wait` is for topic and tables; after it the answer is
-/// [`Error::NotReady`](crate::Error::NotReady), and the work goes on.
+/// [`Error::NotReady`](crate::Error::NotReady), and the work goes on. A group that is not as a change expects
+/// it is left as it is: [`Error::Stale`](crate::Error::Stale).
 #[async_trait]
 pub trait FeatureGroups: Send + Sync {
     /// Stores the group and waits until its topic and tables exist.
@@ -75,6 +76,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>>;
 
@@ -83,6 +85,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>>;
 
     /// Deletes the group, and waits until nothing of it is left.
@@ -90,6 +93,7 @@ pub trait FeatureGroups: Send + Sync {
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<()>;
 
@@ -189,8 +193,8 @@ pub trait TrainingDatasets: Send + Sync {
 /// Records that could not be applied; [`Definitions::quarantine`] adds them.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// A page of those that were not replayed yet, by position, after `after`: at most `limit`, fewer when
-    /// they are large, none when there are no more.
+    /// A page of those of the group's present life that were not replayed yet, by position, after `after`: at
+    /// most `limit`, fewer when they are large, none when there are no more.
     async fn quarantined(
         &self,
         group: &FeatureGroupId,
@@ -206,5 +210,12 @@ pub trait Quarantine: Send + Sync {
     /// Lets others replay the group, if this replay has it.
     async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()>;
+    /// Lists records of the life named `resource` no more; [`Error::NotFound`](crate::Error::NotFound) when
+    /// the group has another by now.
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        resource: &str,
+        positions: &[Position],
+    ) -> Result<()>;
 }

@@ -48,6 +48,7 @@ pub trait Definitions: Debug + Send + Sync {
     /// The commits of the group's history that training datasets were read from.
     async fn pinned_commits(&self, group: &FeatureGroupId) -> Result<Vec<u64>>;
 
-    /// Keeps records that cannot be applied. Reporting one twice keeps one.
+    /// Keeps records that cannot be applied. Reporting one twice keeps one. None is kept when one is of a life
+    /// of its group that is over: [`Error::NotFound`](crate::Error::NotFound).
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()>;
 }

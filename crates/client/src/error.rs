@@ -38,6 +38,13 @@ pub enum Error {
         name: String,
         reason: String,
     },
+    /// A change was meant for another state of the group.
+    #[error("feature group `{group}` was changed by someone else: found {found}, wanted {wanted}")]
+    Stale {
+        group: String,
+        found: String,
+        wanted: String,
+    },
     #[error("feature group `{group}` is not ready: {reason}")]
     NotReady { group: String, reason: String },
     #[error("{action} did not finish within {seconds} s: {state}")]
@@ -114,6 +121,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::AlreadyExists { .. }
             | Self::InUse { .. }
+            | Self::Stale { .. }
             | Self::Quarantined { .. }
             | Self::MissingRow { .. }
             | Self::TooLarge { .. }

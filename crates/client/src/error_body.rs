@@ -32,6 +32,15 @@ impl From<&Error> for ErrorDetailsBody {
                 name: text(name),
                 reason: text(reason),
             },
+            Error::Stale {
+                group,
+                found,
+                wanted,
+            } => Self::Stale {
+                group: text(group),
+                found: text(found),
+                wanted: text(wanted),
+            },
             Error::NotReady { group, reason } => Self::NotReady {
                 group: text(group),
                 reason: text(reason),
@@ -120,6 +129,15 @@ impl TryFrom<ErrorDetailsBody> for Error {
                 name,
                 reason,
             },
+            Body::Stale {
+                group,
+                found,
+                wanted,
+            } => Self::Stale {
+                group,
+                found,
+                wanted,
+            },
             Body::NotReady { group, reason } => Self::NotReady { group, reason },
             Body::Timeout {
                 action,
@@ -194,6 +212,7 @@ mod tests {
     fn record() -> QuarantinedRecord {
         QuarantinedRecord {
             group: group(),
+            resource: "default.weather_2".to_owned(),
             position: Position {
                 partition: PartitionId(3),
                 offset: Offset(u64::MAX),
@@ -205,6 +224,14 @@ mod tests {
             reason: "the body ends early".to_owned(),
             quarantined_at: EventTime::from_micros(-7),
             replayed_at: None,
+        }
+    }
+
+    fn stale() -> Error {
+        Error::Stale {
+            group: group().to_string(),
+            found: "default.weather_2-3.00ff".to_owned(),
+            wanted: "default.weather_2.00ff".to_owned(),
         }
     }
 
@@ -239,6 +266,7 @@ mod tests {
                 name: text("default.weather_2"),
                 reason: text("it is used by a view"),
             },
+            stale(),
             Error::NotReady {
                 group: text("default.weather_2"),
                 reason: text("it is being deleted"),

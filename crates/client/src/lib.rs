@@ -11,6 +11,7 @@ mod control_plane;
 mod definitions;
 mod error;
 mod error_body;
+mod expected;
 pub mod known;
 mod platform;
 mod progress;
@@ -25,6 +26,7 @@ pub use control_plane::{
 };
 pub use definitions::{Definitions, GroupDefinition, WriterSchema};
 pub use error::{Error, Fault, Result};
+pub use expected::{Expected, revision};
 pub use platform::{
     BatchStream, Catalog, DatasetCheck, Entry, IngestProgress, Ingestion, Platform, ReadRequest,
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,

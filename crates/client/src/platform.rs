@@ -13,7 +13,7 @@ use twinfold_model::{
     QuarantinedRecord, Query, TrainingDataset, Value,
 };
 
-use crate::{Deletion, Error, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
+use crate::{Deletion, Error, Expected, GroupDefinition, OnProgress, Receipt, Result, WaitTarget};
 
 /// Rows with their schema, batch by batch.
 pub struct BatchStream {
@@ -32,7 +32,8 @@ pub trait Platform: Catalog + Ingestion + Reading + Serving + Debug + Send + Syn
     async fn close(&self) -> Result<()>;
 }
 
-/// Definitions: what there is.
+/// Definitions: what there is. A feature group that is not as a change expects it is left as it is:
+/// [`Error::Stale`](crate::Error::Stale).
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// The project that names without a project belong to.
@@ -55,6 +56,7 @@ pub trait Catalog: Send + Sync {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>>;
 
     /// Says something else about the group.
@@ -62,10 +64,16 @@ pub trait Catalog: Send + Sync {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>>;
 
     /// Deletes the group with its topic and tables.
-    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()>;
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        expected: &Expected,
+    ) -> Result<()>;
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()>;
 

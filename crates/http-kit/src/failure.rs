@@ -74,6 +74,7 @@ fn status(error: &Error) -> StatusCode {
         Error::NotFound { .. } | Error::MissingRow { .. } => StatusCode::NOT_FOUND,
         Error::AlreadyExists { .. } | Error::InUse { .. } => StatusCode::CONFLICT,
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::Stale { .. } => StatusCode::PRECONDITION_FAILED,
         Error::Quarantined { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Error::NotReady { .. } | Error::Closed | Error::Dependency { retry: true, .. } => {
             StatusCode::SERVICE_UNAVAILABLE

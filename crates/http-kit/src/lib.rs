@@ -9,6 +9,7 @@ mod failure;
 mod forced;
 mod openapi;
 mod pages;
+mod preconditions;
 mod routes;
 mod serve;
 
@@ -16,5 +17,6 @@ pub use axum::Router;
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use forced::Forced;
 pub use pages::{Paging, after_position, token};
+pub use preconditions::{Tagged, expected};
 pub use routes::{Operation, Routes};
 pub use serve::{Stopping, serve};

@@ -44,14 +44,17 @@ impl Keys {
 #[derive(Debug)]
 pub struct Admission {
     group: FeatureGroup,
+    /// The name of the topic that they stand in.
+    resource: String,
     checks: HashMap<SchemaId, Check>,
     future_skew_max: Duration,
 }
 
 impl Admission {
-    pub fn new(group: FeatureGroup, future_skew_max: Duration) -> Self {
+    pub fn new(group: FeatureGroup, resource: String, future_skew_max: Duration) -> Self {
         Self {
             group,
+            resource,
             checks: HashMap::new(),
             future_skew_max,
         }
@@ -197,6 +200,7 @@ impl Admission {
         );
         QuarantinedRecord {
             group: self.group.id().clone(),
+            resource: self.resource.clone(),
             position: Position {
                 partition: batch.partition,
                 offset: record.offset,

@@ -116,6 +116,7 @@ impl Consumer {
     fn admission(&self, definition: &GroupDefinition) -> Arc<Admission> {
         Arc::new(Admission::new(
             definition.group.clone(),
+            self.resource.clone(),
             self.limits.future_skew_max,
         ))
     }

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use twinfold_client::WriterSchema;
 use twinfold_ingest::Batch;
 use twinfold_ingest::admission::Admission;
-use twinfold_model::{EventTime, FeatureGroup, Offset, Operation, PartitionId, SchemaId};
+use twinfold_model::{
+    EventTime, FeatureGroup, Offset, Operation, PartitionId, QuarantinedRecord, SchemaId,
+};
 use twinfold_store_topic::{Record, RecordBatch};
 use twinfold_testkit::{bench_group, bench_rows};
 use twinfold_wire::record::{Encoder, Headers, avro_schema};
@@ -18,7 +20,7 @@ const SKEW: Duration = Duration::from_secs(300);
 const NOW: EventTime = EventTime::from_micros(1_800_000_000_000_000);
 
 fn admission(group: &FeatureGroup) -> Admission {
-    let mut admission = Admission::new(group.clone(), SKEW);
+    let mut admission = Admission::new(group.clone(), group.id().resource_name(2), SKEW);
     let schema = WriterSchema {
         id: SCHEMA,
         avro_json: avro_schema(group),
@@ -128,6 +130,9 @@ fn schemas_that_are_unknown_or_unfit_refuse_their_records_only() {
     assert_eq!(admission.unknown_schema(&batches), None);
     let admitted = admission.admit(batches.clone(), NOW);
     assert_eq!(codes(&admitted), ["incompatible_schema", "unknown_schema"]);
+    let topic = group.id().resource_name(2);
+    let is_of_topic = |record: &QuarantinedRecord| record.resource == topic;
+    assert!(admitted.quarantined.iter().all(is_of_topic));
     assert_eq!(admitted.rows.len(), 1);
     // An unknown schema may have been registered since: it is asked for again.
     admission.forget_refused();

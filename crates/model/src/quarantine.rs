@@ -4,6 +4,8 @@ use crate::{EventTime, FeatureGroupId, Position};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuarantinedRecord {
     pub group: FeatureGroupId,
+    /// Of the group's life in whose topic it stands: offsets begin anew in the next.
+    pub resource: String,
     pub position: Position,
     pub key: Vec<u8>,
     pub value: Vec<u8>,

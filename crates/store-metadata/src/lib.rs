@@ -322,11 +322,12 @@ pub struct ReplayClaim<'a> {
     pub until: EventTime,
 }
 
-/// The dead letters of every group.
+/// The dead letters of every group: those of its present life, with which they go.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
     /// Adds records; one that is already there (same group and position) is left as it is, so both
-    /// consumers of a topic may report it. A group that does not exist: [`Error::NotFound`], nothing is added.
+    /// consumers of a topic may report it. A group that does not exist, or not in the life whose `resource` a
+    /// record names: [`Error::NotFound`], nothing is added.
     async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()>;
 
     /// Records of a group that were not replayed yet, by position, after `after`: at most `limit`, and none
@@ -345,12 +346,14 @@ pub trait Quarantine: Send + Sync {
     /// Gives the group to other replays, if this one has it.
     async fn end_replay(&self, group: &FeatureGroupId, replay: &str) -> Result<()>;
 
-    /// Marks records as replayed and lets go of their bytes; those marked before keep their time. The
-    /// mark stays as long as the group: a consumer that reads its topic again from an older position
-    /// reports the record again, and it does not come back.
+    /// Marks records of the life named `resource` as replayed and lets go of their bytes; those marked before
+    /// keep their time. The mark stays as long as the group: a consumer that reads its topic again from an
+    /// older position reports the record again, and it does not come back. When the group lives no more, or
+    /// in another life: [`Error::NotFound`].
     async fn mark_replayed(
         &self,
         group: &FeatureGroupId,
+        resource: &str,
         positions: &[Position],
         at: EventTime,
     ) -> Result<()>;

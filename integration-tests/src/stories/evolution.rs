@@ -1,4 +1,4 @@
-use twinfold_client::Error;
+use twinfold_client::{Error, Expected};
 use twinfold_model::{Feature, FeatureType, Value};
 use twinfold_testkit::{rows, weather_group};
 
@@ -17,7 +17,7 @@ pub async fn a_group_gains_a_feature_while_rows_of_both_schemas_live(way: Way) {
     let gust = Feature::new("gust", FeatureType::Double).expect("feature");
     let gust = gust.with_default(Value::Double(0.5)).expect("default");
     let evolved = platform
-        .append_features(group.id(), vec![gust.clone()])
+        .append_features(group.id(), vec![gust.clone()], &Expected::Anything)
         .await
         .expect("evolve");
     let before = latest(platform, group.id()).await;
@@ -29,7 +29,7 @@ pub async fn a_group_gains_a_feature_while_rows_of_both_schemas_live(way: Way) {
         before.num_columns()
     );
     let again = platform
-        .append_features(group.id(), vec![gust])
+        .append_features(group.id(), vec![gust], &Expected::Anything)
         .await
         .expect_err("exists");
     assert!(

@@ -1,4 +1,4 @@
-use twinfold_client::{Deletion, Error, WaitTarget};
+use twinfold_client::{Deletion, Error, Expected, WaitTarget};
 use twinfold_testkit::{bench_group, bench_rows};
 
 use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait, latest};
@@ -13,7 +13,7 @@ pub async fn groups_come_and_go_and_names_can_be_used_again(way: Way) {
         .expect("create");
     insert_and_wait(platform, group.id(), bench_rows(0, 10, 0)).await;
     platform
-        .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+        .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
         .await
         .expect("delete");
     let error = platform
@@ -52,7 +52,7 @@ pub async fn a_group_made_again_has_nothing_of_the_one_before(way: Way) {
         let old = platform.insert(group.id(), vec![old], &|_| ()).await;
         let old_receipt = old.expect("insert");
         platform
-            .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+            .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
             .await
             .expect("delete");
         platform
@@ -76,7 +76,7 @@ pub async fn a_group_made_again_has_nothing_of_the_one_before(way: Way) {
         let error = waited.expect_err("its rows are gone").to_string();
         assert!(error.contains("created again since"), "{error}");
         platform
-            .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+            .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
             .await
             .expect("delete");
     }

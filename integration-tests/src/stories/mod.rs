@@ -45,7 +45,8 @@ macro_rules! platform_stories {
                 poison_among_good_rows_is_listed_and_harms_nobody,
                 a_row_from_the_future_is_quarantined_and_the_receipt_says_so,
                 records_land_by_replay_once_their_schema_is_known,
-                rows_from_the_future_land_by_replay_once_they_are_allowed;
+                rows_from_the_future_land_by_replay_once_they_are_allowed,
+                a_group_made_again_has_no_quarantine_of_the_one_before;
             read_path:
                 a_vector_holds_the_newest_row_or_says_why_not,
                 a_delete_hides_in_both_stores_and_a_later_row_returns;

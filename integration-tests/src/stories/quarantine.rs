@@ -1,6 +1,6 @@
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
-use twinfold_client::{Error, Platform, WaitTarget};
+use twinfold_client::{Deletion, Error, Expected, Platform, WaitTarget};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, Operation, PartitionId, SchemaId, Value};
 use twinfold_store_topic::{Append, NewRecord};
 use twinfold_testkit::{batch, bench_group, bench_rows, rows, weather_group};
@@ -64,13 +64,18 @@ fn poison(schema: SchemaId) -> Vec<(&'static str, Vec<u8>)> {
 
 /// Three rows of weather that claim to be of the year 2100.
 fn from_the_future(group: &FeatureGroup) -> RecordBatch {
+    observed(group, YEAR_2100_US)
+}
+
+/// Three rows of weather of one place, from this time on.
+fn observed(group: &FeatureGroup, since_us: i64) -> RecordBatch {
     let row = |index: i64| -> Vec<Value> {
-        let ahead = |feature: &Feature| match feature.name.as_str() {
+        let value = |feature: &Feature| match feature.name.as_str() {
             "origin" => Value::String("JFK".to_owned()),
-            "observed_at" => Value::Timestamp(YEAR_2100_US + index),
+            "observed_at" => Value::Timestamp(since_us + index),
             _ => Value::Null,
         };
-        group.features().iter().map(ahead).collect()
+        group.features().iter().map(value).collect()
     };
     batch(group, &[row(0), row(1), row(2)])
 }
@@ -190,7 +195,7 @@ pub async fn records_land_by_replay_once_their_schema_is_known(way: Way) {
     assert_eq!(codes, ["unknown_schema"; 3]);
 
     let registered = platform
-        .append_features(group.id(), vec![added])
+        .append_features(group.id(), vec![added], &Expected::Anything)
         .await
         .expect("evolve");
     assert_eq!(registered.schema, next);
@@ -218,6 +223,51 @@ pub async fn rows_from_the_future_land_by_replay_once_they_are_allowed(way: Way)
         .restart_with(|config| config.topic.future_skew_ms_max = 100 * 365 * 86_400_000)
         .await;
     assert_replay_lands(deployment.platform(), &group, 3).await;
+}
+
+/// Offsets begin anew with it, and the consumers of the one before may still be at work on bad rows.
+pub async fn a_group_made_again_has_no_quarantine_of_the_one_before(way: Way) {
+    let deployment = way.deployment().await;
+    let platform = deployment.platform();
+    let group = weather_group();
+    let create = async || {
+        let created = platform.create_feature_group(group.clone()).await;
+        created.expect("create");
+    };
+    let insert_bad = async || {
+        let rows = vec![from_the_future(&group)];
+        let inserted = platform.insert(group.id(), rows, &|_| ()).await;
+        inserted.expect("insert")
+    };
+    create().await;
+    let waited = platform.wait(&insert_bad().await, BOTH, WAIT_MAX).await;
+    assert!(
+        matches!(waited, Err(Error::Quarantined { .. })),
+        "{waited:?}"
+    );
+    // Nobody waits for these: whoever reads them may find the group gone, or made again.
+    insert_bad().await;
+    platform
+        .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
+        .await
+        .expect("delete");
+    create().await;
+
+    insert_and_wait(platform, group.id(), observed(&group, 0)).await;
+    let listed = platform.quarantined(group.id(), None, 100).await;
+    assert_eq!(listed.expect("list"), []);
+    let replayed = platform.replay(group.id(), &[]).await.expect("replay");
+    assert_eq!(replayed.rows, 0);
+
+    let own = insert_bad().await;
+    let waited = platform.wait(&own, BOTH, WAIT_MAX).await;
+    let Err(Error::Quarantined { records, .. }) = waited else {
+        panic!("{waited:?}");
+    };
+    assert_eq!(records.len(), 3);
+    assert!(records.iter().all(|record| record.resource == own.resource));
+    let listed = platform.quarantined(group.id(), None, 100).await;
+    assert_eq!(listed.expect("list"), records);
 }
 
 /// Everything that is listed lands in both stores, each row once, and is listed no more.

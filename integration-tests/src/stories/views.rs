@@ -1,5 +1,6 @@
 use twinfold_client::{
-    Deletion, Error, Platform, ReadRequest, ServingRequest, ServingSource, Spine, VectorOptions,
+    Deletion, Error, Expected, Platform, ReadRequest, ServingRequest, ServingSource, Spine,
+    VectorOptions,
 };
 use twinfold_model::{FeatureVector, Presence, Value};
 
@@ -70,11 +71,11 @@ pub async fn a_vector_is_put_together_from_several_groups(way: Way) {
     assert_eq!(values(&served(platform).await)[0][1], number(30));
 
     let in_use = platform
-        .delete_feature_group(zones().id(), Deletion::RefuseIfUsed)
+        .delete_feature_group(zones().id(), Deletion::RefuseIfUsed, &Expected::Anything)
         .await;
     assert!(matches!(in_use, Err(Error::InUse { .. })), "{in_use:?}");
     let forced = platform
-        .delete_feature_group(zones().id(), Deletion::Force)
+        .delete_feature_group(zones().id(), Deletion::Force, &Expected::Anything)
         .await;
     forced.expect("it goes all the same");
     let gone = platform.feature_group("zones", Some(1)).await;

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
-use twinfold_client::{Definitions, Deletion, Error, FeatureGroups as _};
+use twinfold_client::{Definitions, Deletion, Error, Expected, FeatureGroups as _};
 use twinfold_embedded::{Options, StoresConfig};
 use twinfold_integration_tests::{Client, Network, OwnServers, Processes, S3Proxy, engines_of};
 use twinfold_model::{FeatureGroup, Positions, ResourceState};
@@ -186,7 +186,12 @@ impl Stage {
         let registry = &self.client.registry;
         eventually(RECOVERY_MAX, || async {
             let deleted = registry
-                .delete_feature_group(group.id(), Deletion::RefuseIfUsed, Duration::ZERO)
+                .delete_feature_group(
+                    group.id(),
+                    Deletion::RefuseIfUsed,
+                    &Expected::Anything,
+                    Duration::ZERO,
+                )
                 .await;
             // It is going already when the answer to an earlier attempt was lost.
             matches!(

@@ -2,6 +2,7 @@
 //! deployment they are in `deployed`.
 
 mod embedded;
+mod pages;
 mod remote;
 
 /// On Kafka, Cassandra, PostgreSQL and S3.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use twinfold_client::remote::RemotePlatform;
 use twinfold_client::{
-    Catalog as _, Deletion, Entry, Error, Platform, ReadRequest, Result, ServingRequest,
+    Catalog as _, Deletion, Entry, Error, Expected, Platform, ReadRequest, Result, ServingRequest,
     ServingSource, Spine, VectorOptions, VectorReader, WaitTarget,
 };
 use twinfold_embedded::Config;
@@ -165,7 +165,9 @@ async fn answers(platform: &dyn Platform) -> Vec<Vec<String>> {
         description: Some("storms, é".to_owned()),
         tags: None,
     };
-    let described = platform.describe_feature_group(group.id(), &storms).await;
+    let described = platform
+        .describe_feature_group(group.id(), &storms, &Expected::Anything)
+        .await;
     assert_eq!(described.expect("there").group.description(), "storms, é");
     let changes = platform.read_changes(group.id(), None, None).await;
     let made = platform.create_dataset(dataset()).await.expect("dataset");
@@ -235,10 +237,14 @@ async fn refusals(platform: &dyn Platform) -> Vec<String> {
         failure(platform.feature_group("a/b é%20?", None).await),
         failure(platform.feature_group("No", Some(1)).await),
         failure(platform.feature_group("weather", Some(0)).await),
-        failure(platform.append_features(group.id(), vec![temp]).await),
         failure(
             platform
-                .delete_feature_group(group.id(), Deletion::RefuseIfUsed)
+                .append_features(group.id(), vec![temp], &Expected::Anything)
+                .await,
+        ),
+        failure(
+            platform
+                .delete_feature_group(group.id(), Deletion::RefuseIfUsed, &Expected::Anything)
                 .await,
         ),
         failure(platform.create_feature_view(view(&["origin"])).await),
@@ -413,6 +419,50 @@ async fn a_reader_of_a_view_that_was_made_anew_is_told_so() {
             .starts_with("vector reader `default.conditions_1` does not exist"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_group_that_is_another_by_now_is_refused() {
+    let deployment = deployment().await;
+    let platform = deployment.platform();
+    let group = weather_group();
+    create(platform, &group).await;
+    let storms = GroupDescription {
+        description: Some("storms".to_owned()),
+        tags: None,
+    };
+    let first = seen(&deployment).await;
+    let described = platform.describe_feature_group(group.id(), &storms, &first);
+    described.await.expect("as it was seen");
+    let second = seen(&deployment).await;
+    assert_ne!(first, second);
+    let again = platform.describe_feature_group(group.id(), &storms, &second);
+    again.await.expect("as it was seen");
+    assert_eq!(seen(&deployment).await, second, "nothing was said anew");
+
+    let gust = Feature::new("gust", FeatureType::Double).expect("feature");
+    let described = platform.describe_feature_group(group.id(), &storms, &first);
+    let appended = platform.append_features(group.id(), vec![gust], &first);
+    let deleted = platform.delete_feature_group(group.id(), Deletion::Force, &first);
+    for refused in [
+        described.await.map(drop),
+        appended.await.map(drop),
+        deleted.await,
+    ] {
+        assert!(matches!(refused, Err(Error::Stale { .. })), "{refused:?}");
+    }
+    let deleted = platform.delete_feature_group(group.id(), Deletion::RefuseIfUsed, &second);
+    deleted.await.expect("as it was seen");
+}
+
+/// The group of weather as the port shows it.
+async fn seen(deployment: &Deployment) -> Expected {
+    let head = "GET /v1/platform/feature-groups/weather";
+    let answer = raw(deployment, head, 0, "").await;
+    let mut lines = answer.lines();
+    let tag = lines.find_map(|line| line.strip_prefix("etag: "));
+    let name = tag.expect("a tag").trim_matches('"');
+    Expected::OneOf(vec![name.to_owned()])
 }
 
 /// The port's answer to a request, as text.

@@ -8,4 +8,5 @@ use serde::Deserialize;
 pub struct TrainingConfig {
     pub memory_bytes_max: NonZeroUsize,
     pub queries_max: NonZeroUsize,
+    pub queries_wait_ms_max: u64,
 }

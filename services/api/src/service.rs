@@ -156,6 +156,7 @@ async fn parts(
         reconcile_timeout: Duration::from_millis(config.platform.reconcile_timeout_ms_max),
         memory_bytes_max: config.training.memory_bytes_max.get(),
         queries_max: config.training.queries_max.get(),
+        queries_wait_max: Duration::from_millis(config.training.queries_wait_ms_max),
         clock: Arc::new(SystemClock),
         online: twinfold_store_online::open(&config.online.url).await?,
         offline: twinfold_store_offline::open(&config.offline.url).await?,

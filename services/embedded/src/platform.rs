@@ -41,6 +41,7 @@ pub async fn open(folder: &Path, options: Options) -> Result<Opened> {
     let partitions_default = config.topic.partitions.get();
     let memory_bytes_max = training.memory_bytes_max.get();
     let queries_max = training.queries_max.get();
+    let queries_wait_max = Duration::from_millis(training.queries_wait_ms_max);
     let reconcile_timeout = Duration::from_millis(platform.reconcile_timeout_ms_max);
     // Over a database elsewhere a dataset may be in the making in another process.
     let leftovers = if config.stores.metadata.is_empty() {
@@ -63,6 +64,7 @@ pub async fn open(folder: &Path, options: Options) -> Result<Opened> {
         reconcile_timeout,
         memory_bytes_max,
         queries_max,
+        queries_wait_max,
         clock,
         topics: stores.topics,
         online: stores.online,

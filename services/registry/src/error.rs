@@ -159,6 +159,15 @@ impl From<Error> for twinfold_client::Error {
                 name: group.to_string(),
                 reason: format!("it is used by {}", users.join(", ")),
             },
+            Error::Stale {
+                group,
+                found,
+                wanted,
+            } => Self::Stale {
+                group: group.to_string(),
+                found,
+                wanted,
+            },
             Error::BeingDeleted { group } => Self::NotReady {
                 group: group.to_string(),
                 reason: "it is being deleted".to_owned(),

@@ -1,4 +1,4 @@
-use twinfold_client::Deletion;
+use twinfold_client::{Deletion, Expected};
 use twinfold_model::{
     Error as ModelError, Feature, FeatureGroup, FeatureGroupId, GroupDescription, ProjectName,
     ResourceState, evolve,
@@ -6,7 +6,7 @@ use twinfold_model::{
 use twinfold_store_metadata::{Error as MetadataError, GroupRecord, NewSchema};
 use twinfold_wire::rest::FeatureGroupBody;
 
-use crate::revision::Expected;
+use crate::revision::require;
 use crate::subjects::unreadable_as_rows;
 use crate::{Error, Registry, Result, suggestion};
 
@@ -87,7 +87,7 @@ impl Registry {
     ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let record = self.changeable(id).await?;
-            expected.check(&record)?;
+            require(expected, &record)?;
             if added.is_empty() {
                 return Ok(record);
             }
@@ -120,7 +120,7 @@ impl Registry {
     ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             let record = self.changeable(id).await?;
-            expected.check(&record)?;
+            require(expected, &record)?;
             let group = description.of(&record.group)?;
             // Not the whole group: with a default of NaN it equals nothing.
             let before = &record.group;
@@ -157,7 +157,7 @@ impl Registry {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
             // Before the group and its users are looked at: what becomes of them meanwhile is a newer change.
             let seen = self.metadata().newest_change().await?;
-            expected.check(&self.feature_group(id).await?)?;
+            require(expected, &self.feature_group(id).await?)?;
             if deletion == Deletion::RefuseIfUsed {
                 self.require_unused(id).await?;
             }

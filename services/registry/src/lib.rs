@@ -45,7 +45,6 @@ pub use controller::Pass;
 pub use error::{Error, Result};
 pub use foreign::{ForeignConfig, ForeignError, ForeignRegistry};
 pub use local::LocalRegistry;
-pub use revision::{Expected, revision};
 
 /// The stores that the registry rules over.
 #[derive(Debug, Clone)]

@@ -5,7 +5,8 @@ use twinfold_store_metadata::ReplayClaim;
 use crate::{Error, Registry, Result};
 
 impl Registry {
-    /// Keeps records that could not be applied. Reporting one twice keeps the first report.
+    /// Keeps records that could not be applied. Reporting one twice keeps the first report. None is kept when
+    /// one is of a life of its group that is over.
     pub async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
         Ok(self.metadata().quarantine(records).await?)
     }
@@ -47,9 +48,12 @@ impl Registry {
     pub async fn mark_replayed(
         &self,
         group: &FeatureGroupId,
+        resource: &str,
         positions: &[Position],
     ) -> Result<()> {
         let now = self.now();
-        Ok(self.metadata().mark_replayed(group, positions, now).await?)
+        let metadata = self.metadata();
+        let marked = metadata.mark_replayed(group, resource, positions, now);
+        Ok(marked.await?)
     }
 }

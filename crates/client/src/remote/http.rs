@@ -9,7 +9,8 @@ use twinfold_service_kit::with_causes;
 use twinfold_wire::rest::{ErrorBody, PAGE_ITEMS_MAX, PageBody};
 use uuid::Uuid;
 
-use crate::{Error, Result};
+use super::preconditions::tied;
+use crate::{Error, Expected, Result};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longer than the longest wait that is asked for.
@@ -76,10 +77,20 @@ impl Service {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T> {
+        self.create_tied(path, body, &Expected::Anything).await
+    }
+
+    /// The same to what is as it is expected to be.
+    pub(super) async fn create_tied<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        expected: &Expected,
+    ) -> Result<T> {
         let key = Uuid::new_v4().to_string();
         let (mut attempts, mut under_way) = (1, 0);
         loop {
-            let request = self.request(Method::POST, path);
+            let request = tied(self.request(Method::POST, path), expected);
             let request = request.header(IDEMPOTENCY_KEY, &key).json(body);
             match self.read(request).await {
                 Err(Error::Dependency { source, .. }) if source.is::<UnderWay>() => {

@@ -6,6 +6,7 @@ mod http;
 mod metrics;
 mod path;
 mod platform;
+mod preconditions;
 mod quarantine;
 mod registry;
 mod segment;

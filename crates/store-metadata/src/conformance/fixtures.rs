@@ -141,9 +141,11 @@ pub fn reservation(version: u32, until: EventTime) -> Reservation {
     }
 }
 
+/// A record of a group's first life.
 pub fn quarantined(group: &FeatureGroupId, partition: u32, offset: u64) -> QuarantinedRecord {
     QuarantinedRecord {
         group: group.clone(),
+        resource: group.resource_name(1),
         position: Position {
             partition: PartitionId(partition),
             offset: Offset(offset),

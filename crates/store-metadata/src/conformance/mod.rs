@@ -24,7 +24,8 @@ use self::fixtures::{
 };
 pub use self::keys::{a_key_is_claimed_once_and_keeps_its_answer, a_key_is_forgotten_in_time};
 pub use self::quarantine::{
-    a_page_of_large_records_is_shorter, one_replay_of_a_group_goes_on_at_a_time,
+    a_page_of_large_records_is_shorter, an_earlier_life_has_no_part_in_quarantine,
+    one_replay_of_a_group_goes_on_at_a_time,
 };
 pub use self::reservations::{
     a_project_is_there_once_created_or_used, a_reservation_that_lapsed_is_over,
@@ -74,6 +75,7 @@ macro_rules! metadata_conformance {
             quarantine_is_idempotent_and_paged,
             a_replayed_record_does_not_come_back,
             quarantine_goes_with_its_group,
+            an_earlier_life_has_no_part_in_quarantine,
             a_page_of_large_records_is_shorter,
             one_replay_of_a_group_goes_on_at_a_time,
             everything_survives_a_reopen,
@@ -572,7 +574,7 @@ pub async fn a_replayed_record_does_not_come_back(place: &dyn Place) {
     let replayed = [records[0].position, records[3].position];
     for _ in 0..2 {
         store
-            .mark_replayed(id, &replayed, NOW)
+            .mark_replayed(id, &record.resource, &replayed, NOW)
             .await
             .expect("group exists");
     }

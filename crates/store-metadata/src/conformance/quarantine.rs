@@ -1,9 +1,9 @@
 use futures::future::join_all;
 use twinfold_model::{EventTime, QuarantinedRecord};
 
-use super::fixtures::{LATER, NOW, create, quarantined};
+use super::fixtures::{LATER, NOW, create, quarantined, remove};
 use super::{Place, RACERS};
-use crate::{QUARANTINE_PAGE_BYTES_MAX, ReplayClaim};
+use crate::{Error, QUARANTINE_PAGE_BYTES_MAX, ReplayClaim};
 
 pub async fn a_page_of_large_records_is_shorter(place: &dyn Place) {
     let store = place.open().await;
@@ -28,6 +28,40 @@ pub async fn a_page_of_large_records_is_shorter(place: &dyn Place) {
     let sizes: Vec<usize> = pages.iter().map(Vec::len).collect();
     assert_eq!(sizes, [2, 2, 1]);
     assert!(pages.concat() == records, "a record is missing or doubled");
+}
+
+/// Positions begin anew in each life, and whoever read the topic before may come late.
+pub async fn an_earlier_life_has_no_part_in_quarantine(place: &dyn Place) {
+    let store = place.open().await;
+    let first = create(&store, "a").await;
+    let id = first.group.id();
+    let early = quarantined(id, 0, 1);
+    let kept = store.quarantine(std::slice::from_ref(&early)).await;
+    kept.expect("of this life");
+    remove(&store, &first).await;
+    let second = create(&store, "a").await;
+    assert_eq!(store.quarantined(id, None, 10).await.expect("readable"), []);
+
+    let own = QuarantinedRecord {
+        resource: second.resource.clone(),
+        ..quarantined(id, 0, 1)
+    };
+    let late = store.quarantine(&[own.clone(), early.clone()]).await;
+    assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
+    assert_eq!(store.quarantined(id, None, 10).await.expect("readable"), []);
+    let kept = store.quarantine(std::slice::from_ref(&own)).await;
+    kept.expect("of this life");
+
+    let mark = async |resource: &str| {
+        let positions = [early.position];
+        store.mark_replayed(id, resource, &positions, NOW).await
+    };
+    let late = mark(&first.resource).await;
+    assert!(matches!(late, Err(Error::NotFound { .. })), "{late:?}");
+    let open = store.quarantined(id, None, 10).await.expect("readable");
+    assert_eq!(open, [own]);
+    mark(&second.resource).await.expect("of this life");
+    assert_eq!(store.quarantined(id, None, 10).await.expect("readable"), []);
 }
 
 pub async fn one_replay_of_a_group_goes_on_at_a_time(place: &dyn Place) {

@@ -197,10 +197,32 @@ impl FeatureGroups for Store {
     }
 }
 
-/// The row that `quarantine` refers to.
+/// The row of the group's present life, which `quarantine` and `replays` refer to: no other life has the same.
 pub(super) async fn row_of(connection: &mut Connection, id: &FeatureGroupId) -> Result<i64> {
-    sqlx::query_scalar(
-        "SELECT id FROM feature_groups WHERE project = $1 AND name = $2 AND version = $3",
+    Ok(life_of(connection, id).await?.0)
+}
+
+/// The same, if that is the life whose topic and tables are named `resource`.
+pub(super) async fn row_of_life(
+    connection: &mut Connection,
+    id: &FeatureGroupId,
+    resource: &str,
+) -> Result<i64> {
+    let (row, found) = life_of(connection, id).await?;
+    if found == resource {
+        return Ok(row);
+    }
+    Err(Error::NotFound {
+        what: "topic",
+        name: resource.to_owned(),
+    })
+}
+
+/// The row of the present life, and what its topic and tables are named.
+async fn life_of(connection: &mut Connection, id: &FeatureGroupId) -> Result<(i64, String)> {
+    sqlx::query_as(
+        "SELECT id, resource FROM feature_groups
+         WHERE project = $1 AND name = $2 AND version = $3",
     )
     .bind(id.project.as_str())
     .bind(id.name.as_str())

@@ -18,13 +18,14 @@ impl Quarantine for Store {
             return Ok(());
         }
         let mut transaction = self.write().await?;
-        let mut rows: HashMap<&FeatureGroupId, i64> = HashMap::new();
+        let mut rows: HashMap<(&FeatureGroupId, &str), i64> = HashMap::new();
         for record in records {
-            let group = match rows.get(&record.group) {
+            let life = (&record.group, record.resource.as_str());
+            let group = match rows.get(&life) {
                 Some(row) => *row,
                 None => {
-                    let row = feature_groups::row_of(&mut transaction, &record.group).await?;
-                    rows.insert(&record.group, row);
+                    let row = feature_groups::row_of_life(&mut transaction, life.0, life.1).await?;
+                    rows.insert(life, row);
                     row
                 }
             };
@@ -78,11 +79,12 @@ impl Quarantine for Store {
                         sum(bytes) OVER (ORDER BY partition_id, record_offset) - bytes AS bytes_before
                  FROM found
              )
-             SELECT q.partition_id, q.record_offset, q.record_key, q.record_value, q.headers, q.code,
-                    q.reason, q.quarantined_at_us, q.replayed_at_us
+             SELECT g.resource, q.partition_id, q.record_offset, q.record_key, q.record_value, q.headers,
+                    q.code, q.reason, q.quarantined_at_us, q.replayed_at_us
              FROM sized s JOIN quarantine q
                   ON q.group_id = s.group_id AND q.partition_id = s.partition_id
                      AND q.record_offset = s.record_offset
+                  JOIN feature_groups g ON g.id = s.group_id
              WHERE s.bytes_before < $7
              ORDER BY q.partition_id, q.record_offset",
         )
@@ -133,11 +135,12 @@ impl Quarantine for Store {
     async fn mark_replayed(
         &self,
         group: &FeatureGroupId,
+        resource: &str,
         positions: &[Position],
         at: EventTime,
     ) -> Result<()> {
         let mut transaction = self.write().await?;
-        let row = feature_groups::row_of(&mut transaction, group).await?;
+        let row = feature_groups::row_of_life(&mut transaction, group, resource).await?;
         for position in positions {
             sqlx::query(
                 "UPDATE quarantine
@@ -161,6 +164,7 @@ impl Quarantine for Store {
 fn decode(group: &FeatureGroupId, row: &Row) -> Result<QuarantinedRecord> {
     Ok(QuarantinedRecord {
         group: group.clone(),
+        resource: row.try_get("resource")?,
         position: Position {
             partition: PartitionId(number("partition", row.try_get("partition_id")?)?),
             offset: Offset(number("offset", row.try_get("record_offset")?)?),

@@ -37,6 +37,11 @@ pub enum ErrorDetailsBody {
         name: String,
         reason: String,
     },
+    Stale {
+        group: String,
+        found: String,
+        wanted: String,
+    },
     NotReady {
         group: String,
         reason: String,
@@ -151,6 +156,7 @@ impl ErrorDetailsBody {
             Self::NotFound { .. } => "not_found",
             Self::AlreadyExists { .. } => "already_exists",
             Self::InUse { .. } => "in_use",
+            Self::Stale { .. } => "stale",
             Self::NotReady { .. } => "not_ready",
             Self::Timeout { .. } => "timeout",
             Self::Quarantined { .. } => "quarantined",

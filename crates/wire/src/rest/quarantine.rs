@@ -15,6 +15,8 @@ pub struct PositionBody {
 #[serde(deny_unknown_fields)]
 pub struct QuarantinedRecordBody {
     pub group: FeatureGroupIdBody,
+    /// The topic in which it stands.
+    pub resource: String,
     pub position: PositionBody,
     pub key: Hex,
     pub value: Hex,
@@ -48,6 +50,7 @@ impl From<&QuarantinedRecord> for QuarantinedRecordBody {
     fn from(record: &QuarantinedRecord) -> Self {
         Self {
             group: (&record.group).into(),
+            resource: record.resource.clone(),
             position: record.position.into(),
             key: Hex(record.key.clone()),
             value: Hex(record.value.clone()),
@@ -66,6 +69,7 @@ impl TryFrom<QuarantinedRecordBody> for QuarantinedRecord {
     fn try_from(body: QuarantinedRecordBody) -> Result<Self, Error> {
         Ok(Self {
             group: body.group.try_into()?,
+            resource: body.resource,
             position: body.position.into(),
             key: body.key.0,
             value: body.value.0,
@@ -84,6 +88,7 @@ mod tests {
 
     const JSON: &str = concat!(
         r#"{"group":{"project":"default","name":"weather","version":1},"#,
+        r#""resource":"default.weather_1","#,
         r#""position":{"partition":3,"offset":18446744073709551615},"key":"01","value":"00ff","#,
         r#""headers":"","code":"truncated","reason":"the body ends early","quarantined_at_us":7}"#
     );

@@ -1,10 +1,10 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use twinfold_client::GroupDefinition;
-use twinfold_http_kit::{Failure, Forced, Operation, Routes, extract};
+use twinfold_client::{GroupDefinition, revision};
+use twinfold_http_kit::{Failure, Forced, Operation, Routes, Tagged, expected, extract};
 use twinfold_model::{Feature, FeatureGroup, FeatureView, FeatureViewId};
 use twinfold_wire::rest::{
     FeatureBody, FeatureGroupBody, FeatureViewBody, GroupDefinitionBody, GroupDescriptionBody,
@@ -24,33 +24,41 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
             create_group,
             Operation::new("Create a feature group with its topic and tables")
                 .asks::<FeatureGroupBody>()
-                .answers::<GroupDefinitionBody>(),
+                .answers::<GroupDefinitionBody>()
+                .tagged(),
         )
         .get(
             "/feature-groups/{name}",
             show_group,
             Operation::new("One feature group")
                 .query::<Version>()
-                .answers::<GroupDefinitionBody>(),
+                .answers::<GroupDefinitionBody>()
+                .tagged(),
         )
         .patch(
             &group_path(""),
             describe_group,
             Operation::new("Change description and tags of a feature group")
                 .asks::<GroupDescriptionBody>()
-                .answers::<GroupDefinitionBody>(),
+                .answers::<GroupDefinitionBody>()
+                .tied()
+                .tagged(),
         )
         .delete(
             &group_path(""),
             delete_group,
-            Operation::new("Delete a feature group with its topic and tables").query::<Forced>(),
+            Operation::new("Delete a feature group with its topic and tables")
+                .query::<Forced>()
+                .tied(),
         )
         .post(
             &group_path("/features"),
             append_features,
             Operation::new("Add features to a feature group")
                 .asks::<Vec<FeatureBody>>()
-                .answers::<GroupDefinitionBody>(),
+                .answers::<GroupDefinitionBody>()
+                .tied()
+                .tagged(),
         );
     view_routes(routes)
 }
@@ -81,6 +89,16 @@ fn view_routes(routes: Routes<Api>) -> Routes<Api> {
         )
 }
 
+/// A group with what a later change can be tied to.
+type TaggedGroup = Result<Tagged<GroupDefinitionBody>, Failure>;
+
+fn tagged(definition: &GroupDefinition) -> Tagged<GroupDefinitionBody> {
+    Tagged {
+        revision: revision(&definition.group, &definition.resource),
+        body: definition.into(),
+    }
+}
+
 /// Which version; the newest when none is named.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -90,64 +108,68 @@ pub(super) struct Version {
 
 async fn list_groups(State(api): State<Api>) -> Answer<Vec<GroupDefinitionBody>> {
     let groups = api.platform.feature_groups().await?;
-    let bodies = groups.iter().map(|group| body(group));
+    let bodies = groups
+        .iter()
+        .map(|group| GroupDefinitionBody::from(group.as_ref()));
     Ok(Json(bodies.collect()))
 }
 
 async fn create_group(
     State(api): State<Api>,
     extract::Json(group): extract::Json<FeatureGroupBody>,
-) -> Answer<GroupDefinitionBody> {
+) -> TaggedGroup {
     let group = FeatureGroup::try_from(group)?;
     let created = api.platform.create_feature_group(group).await?;
-    Ok(Json(body(&created)))
+    Ok(tagged(&created))
 }
 
 async fn show_group(
     State(api): State<Api>,
     extract::Path(name): extract::Path<String>,
     extract::Query(asked): extract::Query<Version>,
-) -> Answer<GroupDefinitionBody> {
+) -> TaggedGroup {
     let found = api.platform.feature_group(&name, asked.version).await?;
-    Ok(Json(body(&found)))
+    Ok(tagged(&found))
 }
 
 async fn append_features(
     State(api): State<Api>,
     path: GroupPath,
+    headers: HeaderMap,
     extract::Json(features): extract::Json<Vec<FeatureBody>>,
-) -> Answer<GroupDefinitionBody> {
-    let id = group_id(path)?;
+) -> TaggedGroup {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
-    let changed = api.platform.append_features(&id, features).await?;
-    Ok(Json(body(&changed)))
+    let changed = api.platform.append_features(&id, features, &expected);
+    Ok(tagged(&changed.await?))
 }
 
 async fn describe_group(
     State(api): State<Api>,
     path: GroupPath,
+    headers: HeaderMap,
     extract::Json(said): extract::Json<GroupDescriptionBody>,
-) -> Answer<GroupDefinitionBody> {
-    let id = group_id(path)?;
+) -> TaggedGroup {
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
     let said = said.into();
-    let described = api.platform.describe_feature_group(&id, &said).await?;
-    Ok(Json(body(&described)))
+    let platform = &api.platform;
+    let described = platform.describe_feature_group(&id, &said, &expected);
+    Ok(tagged(&described.await?))
 }
 
 async fn delete_group(
     State(api): State<Api>,
     path: GroupPath,
     extract::Query(forced): extract::Query<Forced>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Failure> {
-    let id = group_id(path)?;
+    let (id, expected) = (group_id(path)?, expected(&headers)?);
     let deletion = forced.into();
-    api.platform.delete_feature_group(&id, deletion).await?;
+    let platform = &api.platform;
+    let deleted = platform.delete_feature_group(&id, deletion, &expected);
+    deleted.await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn body(definition: &GroupDefinition) -> GroupDefinitionBody {
-    definition.into()
 }
 
 async fn list_views(State(api): State<Api>) -> Answer<Vec<FeatureViewBody>> {

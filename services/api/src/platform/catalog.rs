@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use twinfold_client::{Catalog, Deletion, GroupDefinition, Result};
+use twinfold_client::{Catalog, Deletion, Expected, GroupDefinition, Result};
 use twinfold_model::{
     Feature, FeatureGroup, FeatureGroupId, FeatureView, FeatureViewId, GroupDescription,
 };
@@ -58,11 +58,12 @@ impl Catalog for StorePlatform {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         self.check_open()?;
         let wait = self.parts.reconcile_timeout;
         self.control_plane()
-            .append_features(id, features, wait)
+            .append_features(id, features, expected, wait)
             .await
     }
 
@@ -70,18 +71,24 @@ impl Catalog for StorePlatform {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         self.check_open()?;
         self.control_plane()
-            .describe_feature_group(id, description)
+            .describe_feature_group(id, description, expected)
             .await
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()> {
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        expected: &Expected,
+    ) -> Result<()> {
         self.check_open()?;
         let wait = self.parts.reconcile_timeout;
         self.control_plane()
-            .delete_feature_group(id, deletion, wait)
+            .delete_feature_group(id, deletion, expected, wait)
             .await
     }
 

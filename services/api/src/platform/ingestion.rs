@@ -124,17 +124,8 @@ impl StorePlatform {
     /// The group that took the rows in, which must still be there.
     async fn living(&self, receipt: &Receipt) -> Result<Arc<GroupDefinition>> {
         let definition = self.definition(&receipt.group).await?;
-        if definition.resource == receipt.resource {
-            return Ok(definition);
-        }
-        Err(Error::NotFound {
-            what: "ingestion".into(),
-            name: receipt.ingestion_id(),
-            hint: format!(
-                "; feature group {} was deleted and created again since",
-                receipt.group
-            ),
-        })
+        require_life(receipt, &definition.resource)?;
+        Ok(definition)
     }
 
     /// The quarantined records of one ingestion, about a page of them at most: each holds its bytes.
@@ -167,6 +158,21 @@ impl StorePlatform {
         }
         Ok(found)
     }
+}
+
+/// That what was found is of the life of the group that the receipt's rows were taken in by.
+pub(super) fn require_life(receipt: &Receipt, found: &str) -> Result<()> {
+    if found == receipt.resource {
+        return Ok(());
+    }
+    Err(Error::NotFound {
+        what: "ingestion".into(),
+        name: receipt.ingestion_id(),
+        hint: format!(
+            "; feature group {} was deleted and created again since",
+            receipt.group
+        ),
+    })
 }
 
 /// The position after which a listing starts with `start`; `None` is the beginning of all.

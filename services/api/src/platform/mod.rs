@@ -56,6 +56,8 @@ pub struct Parts {
     pub memory_bytes_max: usize,
     /// Queries over histories at the same time.
     pub queries_max: usize,
+    /// How long another waits for one of them to end.
+    pub queries_wait_max: Duration,
     pub clock: Arc<dyn Clock>,
     pub topics: Arc<dyn TopicStore>,
     pub online: Arc<dyn OnlineStore>,
@@ -86,7 +88,7 @@ impl StorePlatform {
         let topics = Arc::clone(&parts.topics);
         Self {
             writer: Writer::new(topics, Arc::clone(&parts.control_plane) as _),
-            queries: Queries::new(parts.queries_max),
+            queries: Queries::new(parts.queries_max, parts.queries_wait_max),
             parts,
             closed: AtomicBool::new(false),
         }

@@ -22,7 +22,7 @@ use super::queries::until_read;
 impl Reading for StorePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
         self.check_open()?;
-        let running = self.queries.begin()?;
+        let running = self.queries.begin().await?;
         let sources = self.sources(&request.query, &[]).await?;
         let options = self.options(request.event_time_start, request.event_time_end);
         let run = Run {
@@ -54,7 +54,7 @@ impl Reading for StorePlatform {
         to: Option<AsOf>,
     ) -> Result<BatchStream> {
         self.check_open()?;
-        let running = self.queries.begin()?;
+        let running = self.queries.begin().await?;
         let definition = self.definition(group).await?;
         let contained = match from {
             None => Positions::new(),
@@ -84,7 +84,7 @@ impl Reading for StorePlatform {
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
         self.check_open()?;
-        let _running = self.queries.begin()?;
+        let _running = self.queries.begin().await?;
         self.build_dataset(spec).await
     }
 
@@ -123,7 +123,7 @@ impl Reading for StorePlatform {
 
     async fn verify_dataset(&self, name: &str, version: u32) -> Result<DatasetCheck> {
         self.check_open()?;
-        let _running = self.queries.begin()?;
+        let _running = self.queries.begin().await?;
         self.prove_dataset(name, version).await
     }
 

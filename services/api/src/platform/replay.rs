@@ -16,6 +16,7 @@ use twinfold_wire::record::Headers;
 use twinfold_wire::rest::PAGE_ITEMS_MAX;
 
 use super::StorePlatform;
+use super::ingestion::require_life;
 
 impl StorePlatform {
     pub(super) async fn replay_quarantined(
@@ -58,6 +59,8 @@ impl StorePlatform {
                 return Ok(());
             };
             after = Some(last.position);
+            // Of a life that began meanwhile there is nothing to bring back into this topic.
+            require_life(receipt, &last.resource)?;
             let chosen: Vec<QuarantinedRecord> = page
                 .into_iter()
                 .filter(|record| match positions {
@@ -101,7 +104,7 @@ impl StorePlatform {
         // stores bear, instead of losing it.
         let positions: Vec<Position> = records.iter().map(|record| record.position).collect();
         self.control_plane()
-            .mark_replayed(definition.group.id(), &positions)
+            .mark_replayed(definition.group.id(), topic, &positions)
             .await
     }
 }

@@ -1,10 +1,8 @@
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::ETAG;
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
 use twinfold_client::IngestProgress;
-use twinfold_http_kit::{Failure, Forced, Operation, Routes, extract};
+use twinfold_http_kit::{Failure, Forced, Operation, Routes, Tagged, expected, extract};
 use twinfold_model::{Feature, FeatureGroup, ProjectName};
 use twinfold_store_metadata::GroupRecord;
 use twinfold_wire::rest::{
@@ -12,9 +10,9 @@ use twinfold_wire::rest::{
     PinnedCommitsBody, ProgressBody,
 };
 
-use super::preconditions::expected;
 use super::{Answer, Listing, VersionPath, group_id};
-use crate::{Registry, definition, record_body, revision};
+use crate::revision::revision;
+use crate::{Registry, definition, record_body};
 
 const GROUPS: &str = "/feature-groups";
 const GROUP: &str = "/feature-groups/{project}/{name}/{version}";
@@ -96,12 +94,12 @@ fn part_routes(routes: Routes<Registry>) -> Routes<Registry> {
 }
 
 /// A group with what a later change can be tied to.
-struct Tagged(GroupRecord);
+type TaggedGroup = Result<Tagged<GroupRecordBody>, Failure>;
 
-impl IntoResponse for Tagged {
-    fn into_response(self) -> Response {
-        let etag = format!("\"{}\"", revision(&self.0));
-        ([(ETAG, etag)], Json(record_body(&self.0))).into_response()
+fn tagged(record: &GroupRecord) -> Tagged<GroupRecordBody> {
+    Tagged {
+        revision: revision(record),
+        body: record_body(record),
     }
 }
 
@@ -122,23 +120,22 @@ async fn list(
 async fn create(
     State(registry): State<Registry>,
     extract::Json(body): extract::Json<FeatureGroupBody>,
-) -> Result<Tagged, Failure> {
+) -> TaggedGroup {
     let group = FeatureGroup::try_from(body)?;
-    Ok(Tagged(registry.create_feature_group(group).await?))
+    Ok(tagged(&registry.create_feature_group(group).await?))
 }
 
 async fn show_newest(
     State(registry): State<Registry>,
     extract::Path((project, name)): extract::Path<(String, String)>,
-) -> Result<Tagged, Failure> {
+) -> TaggedGroup {
     let project = ProjectName::new(project)?;
-    Ok(Tagged(
-        registry.newest_feature_group(&project, &name).await?,
-    ))
+    let newest = registry.newest_feature_group(&project, &name).await?;
+    Ok(tagged(&newest))
 }
 
-async fn show(State(registry): State<Registry>, path: VersionPath) -> Result<Tagged, Failure> {
-    Ok(Tagged(registry.feature_group(&group_id(path)?).await?))
+async fn show(State(registry): State<Registry>, path: VersionPath) -> TaggedGroup {
+    Ok(tagged(&registry.feature_group(&group_id(path)?).await?))
 }
 
 async fn append_features(
@@ -146,12 +143,12 @@ async fn append_features(
     path: VersionPath,
     headers: HeaderMap,
     extract::Json(features): extract::Json<Vec<FeatureBody>>,
-) -> Result<Tagged, Failure> {
+) -> TaggedGroup {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
     let changed = registry.append_features_if_expected(&id, features, &expected);
-    Ok(Tagged(changed.await?))
+    Ok(tagged(&changed.await?))
 }
 
 async fn describe(
@@ -159,11 +156,11 @@ async fn describe(
     path: VersionPath,
     headers: HeaderMap,
     extract::Json(said): extract::Json<GroupDescriptionBody>,
-) -> Result<Tagged, Failure> {
+) -> TaggedGroup {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let said = said.into();
     let described = registry.describe_feature_group_if_expected(&id, &said, &expected);
-    Ok(Tagged(described.await?))
+    Ok(tagged(&described.await?))
 }
 
 /// Answers when the deletion is stored; topic and tables go after it.

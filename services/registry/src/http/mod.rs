@@ -7,7 +7,6 @@ mod feature_groups;
 mod feature_views;
 mod feed;
 mod idempotency;
-mod preconditions;
 mod projects;
 mod quarantine;
 mod schemas;
@@ -84,14 +83,7 @@ fn routes() -> Routes<Registry> {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Stale { .. } => Self::Refused {
-                status: axum::http::StatusCode::PRECONDITION_FAILED,
-                code: "stale",
-                message: error.to_string(),
-            },
-            other => Self::Platform(other.into()),
-        }
+        Self::Platform(error.into())
     }
 }
 

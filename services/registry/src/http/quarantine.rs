@@ -30,7 +30,9 @@ pub(super) fn routes(routes: Routes<Registry>) -> Routes<Registry> {
         .post(
             &format!("{of_group}/replayed"),
             mark_replayed,
-            Operation::new("Say that records were replayed").asks::<Vec<PositionBody>>(),
+            Operation::new("Say that records were replayed")
+                .query::<Life>()
+                .asks::<Vec<PositionBody>>(),
         )
         .put(
             &of_replay,
@@ -107,12 +109,23 @@ async fn end_replay(
     Ok(StatusCode::NO_CONTENT)
 }
 
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Life {
+    /// The name of the topic in which the records stand.
+    resource: String,
+}
+
 async fn mark_replayed(
     State(registry): State<Registry>,
     path: VersionPath,
+    extract::Query(Life { resource }): extract::Query<Life>,
     extract::Json(positions): extract::Json<Vec<PositionBody>>,
 ) -> Result<StatusCode, Failure> {
     let positions: Vec<Position> = positions.into_iter().map(Position::from).collect();
-    registry.mark_replayed(&group_id(path)?, &positions).await?;
+    let group = group_id(path)?;
+    registry
+        .mark_replayed(&group, &resource, &positions)
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use twinfold_client::{
-    DatasetReservation, Deletion, FeatureGroups, FeatureViews, GroupDefinition, Quarantine, Result,
-    TrainingDatasets, WriterSchema,
+    DatasetReservation, Deletion, Expected, FeatureGroups, FeatureViews, GroupDefinition,
+    Quarantine, Result, TrainingDatasets, WriterSchema,
 };
 use twinfold_model::{
     DatasetSpec, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureView,
@@ -47,9 +47,13 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>> {
-        self.registry.append_features(id, features).await?;
+        let appended = self
+            .registry
+            .append_features_if_expected(id, features, expected);
+        appended.await?;
         self.active(id, wait).await
     }
 
@@ -57,8 +61,10 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
-        let described = self.registry.describe_feature_group(id, description);
+        let registry = &self.registry;
+        let described = registry.describe_feature_group_if_expected(id, description, expected);
         Ok(Arc::new(definition(described.await?)))
     }
 
@@ -66,9 +72,13 @@ impl FeatureGroups for LocalRegistry {
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<()> {
-        self.registry.delete_feature_group(id, deletion).await?;
+        let deleted = self
+            .registry
+            .delete_feature_group_if_expected(id, deletion, expected);
+        deleted.await?;
         Ok(self.registry.wait_removed(id, wait).await?)
     }
 
@@ -212,7 +222,13 @@ impl Quarantine for LocalRegistry {
         Ok(self.registry.end_replay(group, replay).await?)
     }
 
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
-        Ok(self.registry.mark_replayed(group, positions).await?)
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        resource: &str,
+        positions: &[Position],
+    ) -> Result<()> {
+        let marked = self.registry.mark_replayed(group, resource, positions);
+        Ok(marked.await?)
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use twinfold_client::remote::RemoteRegistry;
-use twinfold_client::{ControlPlane, Deletion, Result};
+use twinfold_client::{ControlPlane, Deletion, Expected, Result, revision};
 use twinfold_model::{
     ColumnStatistics, DatasetStatistics, Feature, FeatureGroup, FeatureGroupId, FeatureType,
     FeatureViewId, GroupDescription, Offset, PartitionId, Position, ProjectName, QuarantinedRecord,
@@ -20,6 +20,7 @@ use crate::definitions::{dataset, id, pin, project, quarantined, view};
 use crate::world::{Place, tasks};
 
 const WAIT: Duration = Duration::from_secs(60);
+const ANY: &Expected = &Expected::Anything;
 const NO_TIME: Duration = Duration::from_millis(1);
 
 /// A registry that works, seen from near and from far.
@@ -101,6 +102,23 @@ async fn put(registry: &dyn ControlPlane, version: u32) -> String {
     said(registry.put_training_dataset(&dataset, &statistics()).await)
 }
 
+/// Changes that were meant for the group as it was created, or for what it never is.
+async fn late_changes(registry: &dyn ControlPlane, storms: &GroupDescription) -> Vec<String> {
+    let id = id();
+    let created = revision(&weather_group(), &id.resource_name(1));
+    let weak = format!("W/\"{created}\"");
+    let seen = Expected::OneOf(vec![created, weak]);
+    let snow = Feature::new("snow", FeatureType::Double).expect("feature");
+    let appended = registry.append_features(&id, vec![snow], &seen, WAIT);
+    let described = registry.describe_feature_group(&id, storms, &seen);
+    let deleted = registry.delete_feature_group(&id, Deletion::Force, &seen, WAIT);
+    vec![
+        said(appended.await),
+        said(described.await),
+        said(deleted.await),
+    ]
+}
+
 /// Defines all there is through one of the two, and undoes it.
 async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     let (group, id, project) = (weather_group(), id(), project());
@@ -112,25 +130,30 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
     };
     let created = registry.create_feature_group(&group, WAIT).await;
     let again = registry.create_feature_group(&group, WAIT).await;
-    let appended = registry.append_features(&id, vec![gust.clone()], WAIT);
+    let appended = registry.append_features(&id, vec![gust.clone()], ANY, WAIT);
     let mut said_all = vec![
         said(created),
         said(again),
         said(appended.await),
         said(registry.group(&id).await),
         said(registry.feature_group(&id).await),
-        said(registry.append_features(&id, vec![gust], WAIT).await),
-        said(registry.describe_feature_group(&id, &storms).await),
-        said(registry.describe_feature_group(&unknown, &storms).await),
+        said(registry.append_features(&id, vec![gust], ANY, WAIT).await),
+        said(registry.describe_feature_group(&id, &storms, ANY).await),
+        said(
+            registry
+                .describe_feature_group(&unknown, &storms, ANY)
+                .await,
+        ),
         said(registry.schemas(&id).await),
         said(registry.create_feature_view(&view(1)).await),
         said(registry.create_feature_view(&view(1)).await),
         said(
             registry
-                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, ANY, WAIT)
                 .await,
         ),
     ];
+    said_all.extend(late_changes(registry, &storms).await);
     let reserve = || registry.reserve_training_dataset(&project, "heat", None);
     for version in [1, 2] {
         said_all.push(said(reserve().await));
@@ -154,7 +177,7 @@ async fn life(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.delete_feature_view(&view(1).id).await),
         said(
             registry
-                .delete_feature_group(&id, Deletion::RefuseIfUsed, WAIT)
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, ANY, WAIT)
                 .await,
         ),
         said(registry.group(&id).await),
@@ -202,13 +225,24 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         offset: Offset(offset),
     };
     let records: Vec<QuarantinedRecord> = (0..5).map(quarantined).collect();
+    let of_another_life = QuarantinedRecord {
+        resource: id().resource_name(2),
+        ..quarantined(5)
+    };
+    let mark = async |life| {
+        let (group, positions) = (id(), [at(2), at(3)]);
+        let resource = group.resource_name(life);
+        said(registry.mark_replayed(&group, &resource, &positions).await)
+    };
     vec![
         said(registry.quarantine(records).await),
+        said(registry.quarantine(vec![of_another_life]).await),
         said(registry.quarantined(&id(), None, 2).await),
         said(registry.quarantined(&id(), Some(at(1)), 10).await),
         said(registry.claim_replay(&id(), "one").await),
         said(registry.claim_replay(&id(), "two").await),
-        said(registry.mark_replayed(&id(), &[at(2), at(3)]).await),
+        mark(1).await,
+        mark(2).await,
         said(registry.end_replay(&id(), "one").await),
         said(registry.claim_replay(&id(), "two").await),
         said(registry.quarantined(&id(), Some(at(0)), 10).await),
@@ -221,7 +255,9 @@ async fn the_registry_says_the_same_near_and_far() {
     let near = life(one.near.as_ref()).await;
     let far = life(other.far.as_ref()).await;
     assert_eq!(far, near);
-    assert!(near.iter().any(|said| said.contains("InUse")), "{near:?}");
+    for kind in ["InUse", "Stale"] {
+        assert!(near.iter().any(|said| said.contains(kind)), "{near:?}");
+    }
 }
 
 /// A client of before there were statistics finishes its datasets without, and both say that there are none.
@@ -265,9 +301,9 @@ async fn a_client_knows_what_it_has_changed() {
         far.create_feature_group(&group, WAIT).await.expect("made");
         assert_eq!(known(far).await, [group], "{round}");
         let gust = Feature::new("gust", FeatureType::Double).expect("feature");
-        let changed = far.append_features(&id(), vec![gust], WAIT).await;
+        let changed = far.append_features(&id(), vec![gust], ANY, WAIT).await;
         assert_eq!(known(far).await, [changed.expect("changed").group.clone()]);
-        far.delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
+        far.delete_feature_group(&id(), Deletion::RefuseIfUsed, ANY, WAIT)
             .await
             .expect("gone");
         assert_eq!(known(far).await, [], "{round}");
@@ -288,7 +324,10 @@ async fn a_group_that_is_asked_for_anew_is_no_older_than_the_question() {
     let deaf: Arc<dyn ControlPlane> = Arc::new(deaf.expect("it answers"));
     assert_eq!(known(deaf.as_ref()).await, [group]);
     let gust = Feature::new("gust", FeatureType::Double).expect("feature");
-    let changed = both.near.append_features(&id(), vec![gust], WAIT).await;
+    let changed = both
+        .near
+        .append_features(&id(), vec![gust], ANY, WAIT)
+        .await;
     let changed = changed.expect("changed");
     let evolved = [changed.group.clone()];
     assert_eq!(known(deaf.as_ref()).await, [weather_group()]);
@@ -297,7 +336,7 @@ async fn a_group_that_is_asked_for_anew_is_no_older_than_the_question() {
     assert_eq!(known(deaf.as_ref()).await, evolved);
 
     both.near
-        .delete_feature_group(&id(), Deletion::RefuseIfUsed, WAIT)
+        .delete_feature_group(&id(), Deletion::RefuseIfUsed, ANY, WAIT)
         .await
         .expect("gone");
     assert_eq!(known(deaf.as_ref()).await, evolved);

@@ -166,8 +166,10 @@ async fn a_new_description_touches_nothing_else() {
     let again = again.expect("exists");
     assert_eq!(again.group.description(), "what the weather is");
     assert!(again.group.tags().is_empty());
+    let seen = *registry.newest_change().borrow();
     let same = registry.describe_feature_group(&id(), &without_tags).await;
     assert_eq!(same.expect("exists"), again, "nothing was said anew");
+    assert_eq!(registry.changes(seen, 10).await.expect("reads"), []);
     registry.reconcile_once().await.expect("reads");
     assert!(place.world.calls().is_empty());
 }
@@ -379,6 +381,7 @@ async fn a_dataset_is_resolved_to_the_query_it_runs() {
 pub fn quarantined(offset: u64) -> QuarantinedRecord {
     QuarantinedRecord {
         group: id(),
+        resource: id().resource_name(1),
         position: Position {
             partition: PartitionId(0),
             offset: Offset(offset),
@@ -404,7 +407,7 @@ async fn quarantined_records_are_listed_until_replayed() {
     let open = registry.quarantined(&id(), None, 10).await.expect("reads");
     assert_eq!(open, [quarantined(1), quarantined(2)]);
     registry
-        .mark_replayed(&id(), &[quarantined(1).position])
+        .mark_replayed(&id(), &id().resource_name(1), &[quarantined(1).position])
         .await
         .expect("group exists");
     let open = registry.quarantined(&id(), None, 10).await.expect("reads");

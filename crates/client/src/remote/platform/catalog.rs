@@ -11,7 +11,8 @@ use twinfold_wire::rest::{
 };
 
 use super::{RemotePlatform, path};
-use crate::{Catalog, Deletion, GroupDefinition, Result};
+use crate::remote::preconditions::tied;
+use crate::{Catalog, Deletion, Expected, GroupDefinition, Result};
 
 #[async_trait]
 impl Catalog for RemotePlatform {
@@ -48,26 +49,38 @@ impl Catalog for RemotePlatform {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         let bodies: Vec<_> = features.iter().map(FeatureBody::from).collect();
-        let path = path::group(id, "features");
-        definition(self.service()?.post_for(&path, &bodies).await?)
+        let service = self.service()?;
+        let request = service.request(Method::POST, &path::group(id, "features"));
+        let request = tied(request, expected).json(&bodies);
+        definition(service.read(request).await?)
     }
 
     async fn describe_feature_group(
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         let body = GroupDescriptionBody::from(description);
         let service = self.service()?;
         let request = service.request(Method::PATCH, &path::group(id, ""));
-        definition(service.read(request.json(&body)).await?)
+        let request = tied(request, expected).json(&body);
+        definition(service.read(request).await?)
     }
 
-    async fn delete_feature_group(&self, id: &FeatureGroupId, deletion: Deletion) -> Result<()> {
+    async fn delete_feature_group(
+        &self,
+        id: &FeatureGroupId,
+        deletion: Deletion,
+        expected: &Expected,
+    ) -> Result<()> {
         let path = path::group_deletion(id, deletion);
-        self.service()?.delete(&path).await
+        let service = self.service()?;
+        let request = tied(service.request(Method::DELETE, &path), expected);
+        service.answer(request).await.map(drop)
     }
 
     async fn create_feature_view(&self, view: FeatureView) -> Result<()> {

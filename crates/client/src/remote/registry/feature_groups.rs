@@ -12,8 +12,10 @@ use twinfold_wire::rest::{
 };
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
+use crate::remote::preconditions::tied;
 use crate::{
-    Definitions as _, Deletion, Error, FeatureGroups, GroupDefinition, Result, WriterSchema,
+    Definitions as _, Deletion, Error, Expected, FeatureGroups, GroupDefinition, Result,
+    WriterSchema,
 };
 
 /// For a question that has an older answer.
@@ -62,11 +64,12 @@ impl FeatureGroups for RemoteRegistry {
         &self,
         id: &FeatureGroupId,
         features: Vec<Feature>,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>> {
         let bodies: Vec<_> = features.iter().map(FeatureBody::from).collect();
         let path = path::group(id, "features");
-        let stored = self.registry.create(&path, &bodies).await?;
+        let stored = self.registry.create_tied(&path, &bodies, expected).await?;
         self.active(stored, wait).await
     }
 
@@ -74,11 +77,13 @@ impl FeatureGroups for RemoteRegistry {
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
+        expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         let body = GroupDescriptionBody::from(description);
         let path = path::group(id, "");
-        let request = self.registry.request(Method::PATCH, &path).json(&body);
-        let described = self.registry.read(request).await.and_then(definition);
+        let request = tied(self.registry.request(Method::PATCH, &path), expected);
+        let described = self.registry.read(request.json(&body)).await;
+        let described = described.and_then(definition);
         self.forget_groups();
         described.map(Arc::new)
     }
@@ -87,11 +92,13 @@ impl FeatureGroups for RemoteRegistry {
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,
+        expected: &Expected,
         wait: Duration,
     ) -> Result<()> {
         let life = definition(self.registry.get(&path::group(id, "")).await?)?.resource;
         let path = path::group_deletion(id, deletion);
-        self.registry.delete(&path).await?;
+        let request = tied(self.registry.request(Method::DELETE, &path), expected);
+        self.registry.answer(request).await?;
         let is_gone = |found: Option<GroupDefinition>| match found {
             Some(definition) if definition.resource == life => Look::Again(definition.state),
             _ => Look::Done(()),

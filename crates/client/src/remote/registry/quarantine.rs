@@ -37,9 +37,15 @@ impl Quarantine for RemoteRegistry {
         self.registry.delete(&path).await
     }
 
-    async fn mark_replayed(&self, group: &FeatureGroupId, positions: &[Position]) -> Result<()> {
+    async fn mark_replayed(
+        &self,
+        group: &FeatureGroupId,
+        resource: &str,
+        positions: &[Position],
+    ) -> Result<()> {
         let bodies: Vec<_> = positions.iter().copied().map(PositionBody::from).collect();
         let path = path::group(group, "quarantine/replayed");
+        let path = format!("{path}?resource={resource}");
         self.registry.post(&path, &bodies).await
     }
 }
@@ -70,6 +76,7 @@ mod tests {
     fn bad(offset: u64, bytes: usize) -> QuarantinedRecord {
         QuarantinedRecord {
             group: FeatureGroupId::new("default", "weather", 1).expect("valid"),
+            resource: "default.weather_1".to_owned(),
             position: Position {
                 partition: PartitionId(0),
                 offset: Offset(offset),

@@ -1,13 +1,30 @@
-//! Which state of a feature group a request is meant for, as its headers say it.
+//! Which state a request is meant for, as its headers say it, and which one an answer shows.
 
-use axum::http::header::IF_MATCH;
+use axum::Json;
+use axum::http::header::{ETAG, IF_MATCH};
 use axum::http::{HeaderMap, HeaderValue};
-use twinfold_http_kit::Failure;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use twinfold_client::Expected;
 
-use crate::Expected;
+use crate::Failure;
+
+/// A body with the [revision](twinfold_client::revision) that it shows, to which a later change can be tied.
+#[derive(Debug)]
+pub struct Tagged<B> {
+    pub revision: String,
+    pub body: B,
+}
+
+impl<B: Serialize> IntoResponse for Tagged<B> {
+    fn into_response(self) -> Response {
+        let etag = format!("\"{}\"", self.revision);
+        ([(ETAG, etag)], Json(self.body)).into_response()
+    }
+}
 
 /// What the header `If-Match` wants to find.
-pub(super) fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
+pub fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
     let mut wanted = Vec::new();
     for header in headers.get_all(IF_MATCH) {
         let text = header.to_str().map_err(|_| unreadable(header))?;

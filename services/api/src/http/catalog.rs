@@ -142,7 +142,8 @@ async fn append_features(
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
     let changed = api.platform.append_features(&id, features, &expected);
-    Ok(tagged(&changed.await?))
+    let changed = changed.await?;
+    Ok(tagged(&changed))
 }
 
 async fn describe_group(
@@ -155,7 +156,8 @@ async fn describe_group(
     let said = said.into();
     let platform = &api.platform;
     let described = platform.describe_feature_group(&id, &said, &expected);
-    Ok(tagged(&described.await?))
+    let described = described.await?;
+    Ok(tagged(&described))
 }
 
 async fn delete_group(

@@ -110,6 +110,6 @@ mod tests {
         };
         // Asked for first, so that it waits when the reading begins.
         let (second, ()) = tokio::join!(second, reading);
-        second.expect("the first was read");
+        drop(second.expect("the first was read"));
     }
 }

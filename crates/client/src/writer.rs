@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use twinfold_model::{
     EventTime, FeatureGroup, FeatureGroupId, Operation, PartitionId, ResourceState,
 };
-use twinfold_store_topic::{Append, NewRecord, TopicStore};
+use twinfold_store_topic::{Append, Appended, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
@@ -17,6 +19,9 @@ pub type OnProgress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 /// Rows are encoded and appended in slices of at most this many, so that memory stays bounded and
 /// consumers can start before the last row is encoded.
 const SLICE_ROWS_MAX: usize = 8_192;
+/// Slices that wait for the log while the next is encoded. With one alone the log would have nothing to do
+/// from its answer until the next comes.
+const APPENDS_UNDER_WAY_MAX: usize = 2;
 /// A block of one partition is closed when it holds this many bytes of values.
 const BLOCK_BYTES_MAX: usize = 4 << 20;
 
@@ -114,42 +119,45 @@ impl TopicWriter {
         let mut encoder = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
-        let mut encoded = Vec::new();
-        // The log takes one slice in while the next is encoded; a second one on its way could overtake.
+        let mut appending = FuturesOrdered::new();
         for slice in batches.iter().flat_map(slices) {
             let encoding = tokio::task::spawn_blocking(move || {
                 let appends = encoder.encode(&slice);
                 (encoder, appends)
             });
-            let appending = self.append_blocks(topic, encoded, &mut receipt);
-            let (encoding, appending) = tokio::join!(encoding, appending);
-            appending?;
-            on_progress(receipt.rows);
-            let (encoder_back, appends) = encoding.map_err(thread_failed)?;
+            tokio::pin!(encoding);
+            let (encoder_back, appends) = loop {
+                tokio::select! {
+                    encoded = &mut encoding => break encoded.map_err(thread_failed)?,
+                    Some(appended) = appending.next() => note(&mut receipt, appended, on_progress)?,
+                }
+            };
             encoder = encoder_back;
-            encoded = appends?;
+            while appending.len() >= APPENDS_UNDER_WAY_MAX
+                && let Some(appended) = appending.next().await
+            {
+                note(&mut receipt, appended, on_progress)?;
+            }
+            appending.push_back(self.topics.append(topic, appends?));
         }
-        self.append_blocks(topic, encoded, &mut receipt).await?;
-        on_progress(receipt.rows);
+        while let Some(appended) = appending.next().await {
+            note(&mut receipt, appended, on_progress)?;
+        }
         self.topics.sync(topic).await.map_err(topic_failed)?;
         Ok(receipt)
     }
+}
 
-    async fn append_blocks(
-        &self,
-        topic: &str,
-        blocks: Vec<Append>,
-        receipt: &mut Receipt,
-    ) -> Result<()> {
-        if blocks.is_empty() {
-            return Ok(());
-        }
-        let appended = self.topics.append(topic, blocks).await;
-        for block in &appended.map_err(topic_failed)? {
-            receipt.note(block);
-        }
-        Ok(())
+fn note(
+    receipt: &mut Receipt,
+    appended: twinfold_store_topic::Result<Vec<Appended>>,
+    on_progress: OnProgress<'_>,
+) -> Result<()> {
+    for block in &appended.map_err(topic_failed)? {
+        receipt.note(block);
     }
+    on_progress(receipt.rows);
+    Ok(())
 }
 
 fn check_writable(definition: &GroupDefinition) -> Result<()> {

@@ -181,7 +181,8 @@ pub trait TopicStore: Debug + Send + Sync {
     /// Forgets the topic, its records and all consumers' progress. Not there: nothing happens.
     async fn drop_topic(&self, topic: &str) -> Result<()>;
 
-    /// Appends in the order given; answers one [`Appended`] for each, in the same order.
+    /// Appends in the order given; answers one [`Appended`] for each, in the same order. Calls need not wait
+    /// for each other: their records stand in the order in which they were first polled.
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>>;
 
     /// Makes all that was appended before durable. Cheap when it is already: an insert of many

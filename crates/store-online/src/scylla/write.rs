@@ -63,7 +63,7 @@ impl Cluster {
             let parcels = newest.into_iter().map(|row| Parcel {
                 bytes: row.key.len() + VALUE_HEADER_BYTES + row.body.len() + ROW_BYTES,
                 replica: replicas.number_of(&row.key),
-                item: Change(row.clone()),
+                item: Change(row),
             });
             for batch in plan::batches(parcels, limits) {
                 if writes.len() >= self.options.batches_in_flight_max
@@ -82,7 +82,7 @@ impl Cluster {
     }
 
     /// Sends a batch, in smaller ones when the servers do not take it as it is.
-    async fn write_batch(&self, table: &Table, batch: Vec<Change>, route: Route) -> Result<()> {
+    async fn write_batch(&self, table: &Table, batch: Vec<Change<'_>>, route: Route) -> Result<()> {
         let permit = self.writes.acquire().await;
         // Nobody closes the semaphore.
         let _permit = permit.map_err(|_| Error::Closed)?;
@@ -109,7 +109,7 @@ impl Cluster {
     async fn send_again(
         &self,
         table: &Table,
-        changes: &[Change],
+        changes: &[Change<'_>],
         route: &Route,
     ) -> Result<(), Failure> {
         let mut pause = PAUSE_FIRST;
@@ -125,7 +125,12 @@ impl Cluster {
         self.send(table, changes, route).await
     }
 
-    async fn send(&self, table: &Table, changes: &[Change], route: &Route) -> Result<(), Failure> {
+    async fn send(
+        &self,
+        table: &Table,
+        changes: &[Change<'_>],
+        route: &Route,
+    ) -> Result<(), Failure> {
         if let [change] = changes {
             let statement = change.statement(table);
             self.session.execute_unpaged(statement, change).await?;
@@ -143,9 +148,9 @@ impl Cluster {
 
 /// A record that binds itself to its statement, and encodes its value only then.
 #[derive(Debug)]
-struct Change(Upsert);
+struct Change<'a>(&'a Upsert);
 
-impl Change {
+impl Change<'_> {
     fn timestamp(&self) -> i64 {
         self.0.version.event_time.micros().max(TIMESTAMP_MIN)
     }
@@ -153,7 +158,7 @@ impl Change {
     /// A delete removes the whole partition, because scans count what is deleted in any other way
     /// against a limit. But Cassandra 5 cannot read a partition back that was deleted at a time before
     /// 1970: it keeps a flag where such a number has its sign. There the delete removes the value.
-    fn statement<'a>(&self, table: &'a Table) -> &'a PreparedStatement {
+    fn statement<'t>(&self, table: &'t Table) -> &'t PreparedStatement {
         match self.0.version.operation {
             Operation::Upsert => &table.put,
             Operation::Delete if self.timestamp() < 0 => &table.delete_early,
@@ -162,13 +167,13 @@ impl Change {
     }
 }
 
-impl SerializeRow for Change {
+impl SerializeRow for Change<'_> {
     fn serialize(
         &self,
         context: &RowSerializationContext<'_>,
         writer: &mut RowWriter<'_>,
     ) -> Result<(), SerializationError> {
-        let row = &self.0;
+        let row = self.0;
         match row.version.operation {
             Operation::Upsert => {
                 let values = (self.timestamp(), Value(row), &row.key);
@@ -214,10 +219,10 @@ mod tests {
     #[test]
     fn an_event_time_is_its_timestamp_but_for_the_one_that_cql_lacks() {
         for micros in [i64::MAX, 0, -3, TIMESTAMP_MIN] {
-            assert_eq!(Change(row(b"key", micros, 0, b"")).timestamp(), micros);
+            assert_eq!(Change(&row(b"key", micros, 0, b"")).timestamp(), micros);
         }
         let earliest = row(b"key", EventTime::MIN.micros(), 0, b"");
-        assert_eq!(Change(earliest).timestamp(), TIMESTAMP_MIN);
+        assert_eq!(Change(&earliest).timestamp(), TIMESTAMP_MIN);
     }
 
     #[test]

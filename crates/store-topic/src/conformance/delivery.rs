@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::TryStreamExt;
+use futures::stream::FuturesOrdered;
 use twinfold_model::{EventTime, Offset, Operation, PartitionId};
 use twinfold_wire::record::Headers;
 
@@ -297,6 +299,37 @@ pub async fn concurrent_appends_stay_in_order(harness: &dyn Harness, topic: &str
         *at += 1;
     }
     assert!(next_of.values().all(|count| *count == APPENDS_EACH));
+    store.close().await
+}
+
+/// One writer's appends, none of which waits for those before it.
+pub async fn appends_under_way_stay_in_order(harness: &dyn Harness, topic: &str) -> Result<()> {
+    const APPENDS: usize = 60;
+    let store = open_with(harness, topic, 2).await?;
+    let appends: Vec<Append> = (0..APPENDS)
+        .map(|at| {
+            let partition = if at % 3 == 0 { P1 } else { P0 };
+            append_of(partition, &at.to_string(), 1 + at * 7 % 30)
+        })
+        .collect();
+    let begun = appends.iter().cloned();
+    let begun: FuturesOrdered<_> = begun
+        .map(|append| store.append(topic, vec![append]))
+        .collect();
+    let appended: Vec<Vec<Appended>> = begun.try_collect().await?;
+    let mut next_of: BTreeMap<PartitionId, Offset> = BTreeMap::new();
+    for (append, appended) in appends.iter().zip(&appended) {
+        let next = next_of.entry(append.partition).or_insert(Offset::ZERO);
+        assert_eq!(
+            (appended[0].partition, appended[0].first),
+            (append.partition, *next)
+        );
+        *next = appended[0].next;
+    }
+    let records = appends.iter().map(|append| append.records.len()).sum();
+    let mut reader = read_from_start(&*store, topic).await?;
+    let batches = take(&mut *reader, records, 5_000).await?;
+    assert_eq!(contents(&batches), content_of(&appends));
     store.close().await
 }
 

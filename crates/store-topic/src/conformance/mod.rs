@@ -27,9 +27,10 @@ pub use consumers::{
 };
 pub use delivery::{
     a_dropped_wait_loses_nothing, a_member_knows_where_its_partitions_end,
-    appends_get_consecutive_offsets, concurrent_appends_stay_in_order, delivery_follows_seek,
-    partitions_take_turns, records_come_back_as_appended, small_fetches_lose_nothing,
-    times_never_decrease, waiting_ends_with_an_append,
+    appends_get_consecutive_offsets, appends_under_way_stay_in_order,
+    concurrent_appends_stay_in_order, delivery_follows_seek, partitions_take_turns,
+    records_come_back_as_appended, small_fetches_lose_nothing, times_never_decrease,
+    waiting_ends_with_an_append,
 };
 pub use keeping::{
     a_dropped_topic_is_forgotten, a_refused_call_appends_nothing, close_refuses_and_keeps,
@@ -72,6 +73,7 @@ macro_rules! topic_store_conformance {
             a_dropped_wait_loses_nothing
             times_never_decrease
             concurrent_appends_stay_in_order
+            appends_under_way_stay_in_order
             retention_leaves_a_suffix
             close_refuses_and_keeps
         );

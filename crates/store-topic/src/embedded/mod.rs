@@ -143,15 +143,6 @@ impl EmbeddedTopics {
             state: Arc::new(state),
         })
     }
-
-    async fn on_topic<T: Send + 'static>(
-        &self,
-        topic: &str,
-        work: impl FnOnce(&Arc<Topic>) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let topic = self.state.topic(topic)?;
-        blocking(move || work(&topic)).await
-    }
 }
 
 impl State {
@@ -266,7 +257,9 @@ impl TopicStore for EmbeddedTopics {
     }
 
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>> {
-        self.on_topic(topic, |topic| topic.append(appends)).await
+        let topic = self.state.topic(topic)?;
+        let turn = Arc::clone(&topic.write_turn).lock_owned().await;
+        blocking(move || topic.append(appends, turn)).await
     }
 
     async fn sync(&self, topic: &str) -> Result<()> {
@@ -304,8 +297,8 @@ impl TopicStore for EmbeddedTopics {
     }
 
     async fn enforce_retention(&self, topic: &str) -> Result<()> {
-        self.on_topic(topic, |topic| topic.enforce_retention())
-            .await
+        let topic = self.state.topic(topic)?;
+        blocking(move || topic.enforce_retention()).await
     }
 
     async fn close(&self) -> Result<()> {

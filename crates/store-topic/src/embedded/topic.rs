@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 use twinfold_model::{Offset, PartitionId, Positions};
 
 use super::block::{self, PreparedBlock};
@@ -41,6 +41,8 @@ pub(super) struct Topic {
     folder: PathBuf,
     settings: Arc<Settings>,
     config: Mutex<TopicConfig>,
+    /// Held by the append that writes its records: others wait for their turn, in order.
+    pub(super) write_turn: Arc<tokio::sync::Mutex<()>>,
     /// Held while a consumer's file is replaced.
     commit_turn: Mutex<()>,
     progress: Mutex<BTreeMap<String, Positions>>,
@@ -101,6 +103,7 @@ impl Topic {
             folder,
             settings,
             config: Mutex::new(config),
+            write_turn: Arc::default(),
             commit_turn: Mutex::new(()),
             progress: Mutex::new(progress),
             groups: Mutex::new(Groups::default()),
@@ -136,7 +139,11 @@ impl Topic {
             })
     }
 
-    pub(super) fn append(&self, appends: Vec<Append>) -> Result<Vec<Appended>> {
+    pub(super) fn append(
+        &self,
+        appends: Vec<Append>,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Vec<Appended>> {
         // All is checked before anything is written.
         for append in &appends {
             self.check(append)?;
@@ -166,6 +173,8 @@ impl Topic {
             is_segment_sealed |= written.is_segment_sealed;
             appended.push(written.appended);
         }
+        // Those that sync at the same time share it.
+        drop(turn);
         if self.settings.options.sync == SyncPolicy::EveryAppend {
             for entry in &appended {
                 self.partition(entry.partition)?.make_durable()?;

@@ -66,6 +66,8 @@ struct Topic {
     name: String,
     partitions: u32,
     dropped: AtomicBool,
+    /// Held by the append that hands its records over: others wait for their turn, in order.
+    sending: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl KafkaTopics {
@@ -128,6 +130,7 @@ impl KafkaTopics {
             name: self.name_of(name),
             partitions,
             dropped: AtomicBool::new(false),
+            sending: Arc::default(),
         });
         Arc::clone(self.topics().entry(name.to_owned()).or_insert(topic))
     }

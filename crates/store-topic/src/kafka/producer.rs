@@ -71,7 +71,10 @@ impl Producer {
         appends: Vec<Append>,
     ) -> Result<Vec<Appended>> {
         let (producer, known) = (Arc::clone(self), Arc::clone(topic));
+        // Until all is handed over, also when nobody waits for this any more: the next must not overtake.
+        let turn = Arc::clone(&topic.sending).lock_owned().await;
         let sent = blocking(move || {
+            let _turn = turn;
             let sent = appends.iter().map(|append| producer.send(&known, append));
             sent.collect::<Result<Vec<Sent>>>()
         });
@@ -330,6 +333,7 @@ mod tests {
             name: "rows".to_owned(),
             partitions: 1,
             dropped: AtomicBool::new(false),
+            sending: Arc::default(),
         });
         // Of the first request in flight this is fatal to the client.
         let lost_count = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER];

@@ -53,6 +53,22 @@ impl<'a> Cursor<'a> {
         Ok(byte)
     }
 
+    /// Passes a value of so many bytes, behind the byte of its branch if there is one; false, and nothing is
+    /// passed, when another branch or less stands there.
+    #[inline(always)]
+    pub(crate) fn pass(&mut self, branch: Option<u8>, bytes: usize) -> bool {
+        let value = match (branch, self.rest) {
+            (None, value) => value,
+            (Some(wanted), [found, value @ ..]) if *found == wanted => value,
+            (Some(_), _) => return false,
+        };
+        let Some((_, rest)) = value.split_at_checked(bytes) else {
+            return false;
+        };
+        self.rest = rest;
+        true
+    }
+
     /// A zigzag variable-length integer of 64 bits.
     #[inline(always)]
     pub(crate) fn long(&mut self) -> Result<i64, Fault> {

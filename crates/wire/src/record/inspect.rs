@@ -3,6 +3,7 @@ use twinfold_model::{EventTime, FeatureGroup};
 use super::defect::Fault;
 use super::plan::{RecordPlan, Step};
 use super::sink::{Ignore, Sink};
+use super::stretch::Stretches;
 use super::{Cursor, Defect};
 use crate::Result;
 use crate::row::{KEY_BYTES_MAX, KeySink, begin_key};
@@ -16,6 +17,8 @@ pub struct Inspector {
     key_steps: Vec<usize>,
     /// Per step, its place in the key and whether it is the event time.
     marks: Vec<Mark>,
+    /// Of the steps without a mark.
+    stretches: Stretches,
     event_time_step: Option<usize>,
 }
 
@@ -45,7 +48,7 @@ impl Inspector {
             .filter_map(|index| step_of(*index))
             .collect();
         let event_time_step = group.event_time().and_then(step_of);
-        let marks = (0..plan.steps.len())
+        let marks: Vec<Mark> = (0..plan.steps.len())
             .map(|step| {
                 let place = key_steps.iter().position(|key_step| *key_step == step);
                 match (place, event_time_step == Some(step)) {
@@ -56,10 +59,12 @@ impl Inspector {
                 }
             })
             .collect();
+        let stretches = Stretches::of(&plan.steps, |step| marks[step] == Mark::None);
         Ok(Self {
             plan,
             key_steps,
             marks,
+            stretches,
             event_time_step,
         })
     }
@@ -115,7 +120,12 @@ impl Inspector {
     ) -> Result<Option<Cursor<'a>>, Fault> {
         let mut event_time = None;
         let mut cursor = Cursor::new(body);
-        for (index, mark) in self.marks.iter().enumerate() {
+        let mut step = 0;
+        loop {
+            step = self.stretches.pass(step, &mut cursor);
+            let Some(mark) = self.marks.get(step) else {
+                break;
+            };
             match *mark {
                 Mark::None => {}
                 Mark::Key(place) => keys[place] = cursor,
@@ -125,7 +135,8 @@ impl Inspector {
                     event_time = Some(cursor);
                 }
             }
-            self.read(index, &mut cursor, &mut Ignore)?;
+            self.read(step, &mut cursor, &mut Ignore)?;
+            step += 1;
         }
         cursor.finish()?;
         Ok(event_time)

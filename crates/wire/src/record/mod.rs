@@ -17,6 +17,7 @@ mod headers;
 mod inspect;
 pub(crate) mod plan;
 pub(crate) mod sink;
+mod stretch;
 mod subject;
 pub(crate) mod walk;
 pub(crate) mod writer_schema;

@@ -31,6 +31,8 @@ const ROW_BYTES: usize = 950;
 struct Bench {
     deployment: Deployment,
     resource: String,
+    /// Where onlinefs writes.
+    table: Table,
     load: Load,
     probes: Load,
     level: Duration,
@@ -41,35 +43,19 @@ async fn main() {
     let seconds = std::env::args().nth(1).expect("seconds of each level");
     let level = Duration::from_secs(seconds.parse().expect("a number of seconds"));
     let mut bench = Bench::new(level).await;
-    let keyspace = bench.deployment.keyspace().to_owned();
-    let contact_points = servers().cassandra_contact_points.as_str();
-
-    let url = bench.deployment.cassandra_url();
-    let mut onlinefs = bench.deployment.onlinefs(&url, &[]).await;
     let highest = bench.highest_rate().await;
     println!("at most {highest:.0} rows/s through onlinefs, with the producer beside it");
-    let table = Table::only(contact_points, &keyspace).await;
-    let mut ours = Vec::new();
+    let (mut ours, mut peer) = (Vec::new(), Vec::new());
+    // One after the other at each level: the servers are not the same from minute to minute.
     for share in LEVELS {
-        let found = bench.latencies(highest * share, &table).await;
+        let found = bench.ours(highest * share).await;
         println!("{share} of it, onlinefs:      {found}");
-        bench.drain().await;
         ours.push(found);
-    }
-    onlinefs.stop();
-    bench.processing().await;
-
-    let topic = bench.deployment.broker_topic(&bench.resource);
-    let kafka = servers().kafka_bootstrap_servers.as_str();
-    let _relay = Relay::start(&[kafka, &topic, contact_points, &keyspace]);
-    let table = Table::open(contact_points, &keyspace, "bare").await;
-    let mut peer = Vec::new();
-    for share in LEVELS {
-        let found = bench.latencies(highest * share, &table).await;
+        let found = bench.peer(highest * share).await;
         println!("{share} of it, bare pipeline: {found}");
-        settle().await;
         peer.push(found);
     }
+    bench.processing().await;
     let (ours, peer) = (ours[LEVEL_SHOWN].p99_ms, peer[LEVEL_SHOWN].p99_ms);
     println!(
         "freshness: ours {ours:.1} ms p99 at {} of the highest throughput, peer {peer:.1} ms (a bare \
@@ -97,7 +83,9 @@ impl Bench {
         // Each probe has a key of its own, in all levels of both sides.
         let per_level = level.as_millis() / PROBE_EVERY.as_millis() + 2;
         let probes = LEVELS.len() * 2 * per_level as usize;
+        let contact_points = servers().cassandra_contact_points.as_str();
         Self {
+            table: Table::only(contact_points, deployment.keyspace()).await,
             probes: load(vec![bench_rows(FIRST_PROBE, probes, 0)]),
             load: load(RowPool::new().batches(LOAD_ROWS).collect()),
             resource: definition.resource.clone(),
@@ -108,6 +96,7 @@ impl Bench {
 
     /// Produces as fast as onlinefs follows.
     async fn highest_rate(&mut self) -> f64 {
+        let mut onlinefs = self.onlinefs().await;
         // The first time is for warming up.
         self.saturate().await;
         let (started, before) = (Instant::now(), self.passed().await);
@@ -115,7 +104,40 @@ impl Bench {
         let rows = self.passed().await - before;
         let rate = rows as f64 / started.elapsed().as_secs_f64();
         self.drain().await;
+        onlinefs.stop();
         rate
+    }
+
+    async fn onlinefs(&self) -> ServiceProcess {
+        let url = self.deployment.cassandra_url();
+        self.deployment.onlinefs(&url, &[]).await
+    }
+
+    async fn ours(&mut self, rate: f64) -> Latencies {
+        let mut onlinefs = self.onlinefs().await;
+        // What the other side was sent comes first.
+        self.drain().await;
+        let (load, probes) = (&mut self.load, &mut self.probes);
+        let found = Latencies::measure(load, probes, &self.table, rate, self.level).await;
+        self.drain().await;
+        onlinefs.stop();
+        found
+    }
+
+    async fn peer(&mut self, rate: f64) -> Latencies {
+        let topic = self.deployment.broker_topic(&self.resource);
+        let (kafka, keyspace) = (
+            &servers().kafka_bootstrap_servers,
+            self.deployment.keyspace(),
+        );
+        let contact_points = servers().cassandra_contact_points.as_str();
+        let _relay = Relay::start(&[kafka, &topic, contact_points, keyspace]);
+        let table = Table::open(contact_points, keyspace, "bare").await;
+        settle().await;
+        let (load, probes) = (&mut self.load, &mut self.probes);
+        let found = Latencies::measure(load, probes, &table, rate, self.level).await;
+        settle().await;
+        found
     }
 
     async fn saturate(&mut self) {
@@ -127,11 +149,6 @@ impl Bench {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-    }
-
-    async fn latencies(&mut self, rate: f64, table: &Table) -> Latencies {
-        let (load, probes) = (&mut self.load, &mut self.probes);
-        Latencies::measure(load, probes, table, rate, self.level).await
     }
 
     fn sent(&self) -> u64 {

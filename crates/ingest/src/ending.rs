@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// How long others have to answer once we are told to stop. Who is there needs milliseconds; who is not
+/// How long others have for each answer once we are told to stop. Who is there needs milliseconds; who is not
 /// would take all the time that there is to end in.
 const PATIENCE: Duration = Duration::from_secs(2);
 

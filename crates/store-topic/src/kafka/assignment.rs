@@ -109,7 +109,7 @@ impl Assignment {
         taken: &TopicPartitionList,
     ) -> Vec<PartitionId> {
         // What is being told is stored before another member asks for it.
-        let _not_telling = self.not_telling();
+        let _telling = self.telling();
         let mut cursors = self.cursors();
         if let Err(error) = consumer.incremental_unassign(taken) {
             warn!(topic = self.topic, %error, "partitions cannot be let go");
@@ -322,7 +322,7 @@ impl Assignment {
     /// Calls `tell` with the progress of those partitions that the consumer knows to have. None is taken away
     /// before that has ended: who has a partition next goes on from there.
     pub(super) fn tell<T>(&self, progress: &Positions, tell: impl FnOnce(&Positions) -> T) -> T {
-        let _telling = self.not_telling();
+        let _telling = self.telling();
         let ours = self.announced();
         let ours: Positions = progress
             .iter()
@@ -331,8 +331,8 @@ impl Assignment {
         tell(&ours)
     }
 
-    /// Returns when no progress is being told; while the guard is there none is.
-    fn not_telling(&self) -> MutexGuard<'_, ()> {
+    /// Waits for who tells progress or takes partitions away; while the guard is there nobody else does.
+    fn telling(&self) -> MutexGuard<'_, ()> {
         self.telling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

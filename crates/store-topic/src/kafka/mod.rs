@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tokio::sync::OwnedMutexGuard;
 use twinfold_model::{Offset, PartitionId, Positions};
 
 use crate::names::{check_consumer_name, check_topic_name};
@@ -45,6 +46,8 @@ pub struct KafkaTopics {
     admin: Arc<Admin>,
     producer: Arc<Producer>,
     topics: Mutex<HashMap<String, Arc<Topic>>>,
+    /// For each topic, held by the append that hands its records over: others wait for their turn, in order.
+    turns: Mutex<HashMap<String, Turn>>,
     progress_clients: Arc<ProgressClients>,
     threads: Arc<Threads>,
     closed: Arc<AtomicBool>,
@@ -59,6 +62,8 @@ impl fmt::Debug for KafkaTopics {
     }
 }
 
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// What is known of a topic until it is dropped.
 #[derive(Debug)]
 struct Topic {
@@ -66,8 +71,6 @@ struct Topic {
     name: String,
     partitions: u32,
     dropped: AtomicBool,
-    /// Held by the append that hands its records over: others wait for their turn, in order.
-    sending: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl KafkaTopics {
@@ -85,6 +88,7 @@ impl KafkaTopics {
             options,
             admin: Arc::new(admin),
             topics: Mutex::default(),
+            turns: Mutex::default(),
             closed: Arc::new(AtomicBool::new(false)),
         })
     }
@@ -98,6 +102,16 @@ impl KafkaTopics {
 
     fn topics(&self) -> MutexGuard<'_, HashMap<String, Arc<Topic>>> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The turn of who appends next.
+    async fn turn(&self, topic: &str) -> OwnedMutexGuard<()> {
+        let turn = Arc::clone(self.turns().entry(topic.to_owned()).or_default());
+        turn.lock_owned().await
+    }
+
+    fn turns(&self) -> MutexGuard<'_, HashMap<String, Turn>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The topic as remembered, or as the brokers know it.
@@ -130,7 +144,6 @@ impl KafkaTopics {
             name: self.name_of(name),
             partitions,
             dropped: AtomicBool::new(false),
-            sending: Arc::default(),
         });
         Arc::clone(self.topics().entry(name.to_owned()).or_insert(topic))
     }
@@ -209,15 +222,19 @@ impl TopicStore for KafkaTopics {
     async fn drop_topic(&self, topic: &str) -> Result<()> {
         self.check_open()?;
         self.forget(topic);
+        self.turns().remove(topic);
         self.admin.drop_topic(&self.name_of(topic)).await
     }
 
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>> {
+        // Before the topic is looked up, which takes one longer than another; and it may be closed or dropped
+        // by the time that it is our turn.
+        let turn = self.turn(topic).await;
         let known = self.topic(topic).await?;
         for append in &appends {
             known.check_partition(append.partition)?;
         }
-        let appended = self.producer.append(&known, appends).await;
+        let appended = self.producer.append(&known, appends, turn).await;
         appended.map_err(|error| self.note_failure(topic, error))
     }
 

@@ -12,7 +12,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedMutexGuard, oneshot};
 use tracing::warn;
 use twinfold_wire::record::Headers;
 
@@ -51,13 +51,14 @@ impl Producer {
         })
     }
 
-    /// Returns when the in-sync replicas have every record.
+    /// Returns when the in-sync replicas have every record; gives the turn back when the client has.
     pub(super) async fn append(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         appends: Vec<Append>,
+        turn: OwnedMutexGuard<()>,
     ) -> Result<Vec<Appended>> {
-        let appended = self.append_all(topic, appends).await;
+        let appended = self.append_all(topic, appends, turn).await;
         if appended.is_err() {
             let producer = Arc::clone(self);
             blocking(move || producer.replace_failed()).await?;
@@ -69,11 +70,11 @@ impl Producer {
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         appends: Vec<Append>,
+        turn: OwnedMutexGuard<()>,
     ) -> Result<Vec<Appended>> {
         let (producer, known) = (Arc::clone(self), Arc::clone(topic));
-        // Until all is handed over, also when nobody waits for this any more: the next must not overtake.
-        let turn = Arc::clone(&topic.sending).lock_owned().await;
         let sent = blocking(move || {
+            // Until all is handed over, also when nobody waits for this any more.
             let _turn = turn;
             let sent = appends.iter().map(|append| producer.send(&known, append));
             sent.collect::<Result<Vec<Sent>>>()
@@ -333,15 +334,15 @@ mod tests {
             name: "rows".to_owned(),
             partitions: 1,
             dropped: AtomicBool::new(false),
-            sending: Arc::default(),
         });
+        let turn = || Arc::<tokio::sync::Mutex<()>>::default().lock_owned();
         // Of the first request in flight this is fatal to the client.
         let lost_count = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER];
         brokers.request_errors(RDKafkaApiKey::Produce, &lost_count);
-        let failed = producer.append(&topic, one_record()).await;
+        let failed = producer.append(&topic, one_record(), turn().await).await;
         let failed = failed.expect_err("the brokers refused it");
         assert!(failed.retry(), "{failed}");
-        let appended = producer.append(&topic, one_record()).await;
+        let appended = producer.append(&topic, one_record(), turn().await).await;
         let appended = appended.expect("by another client");
         assert_eq!((appended[0].first, appended[0].count), (Offset(0), 1));
     }

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 use twinfold_client::{
     ControlPlane, Definitions, Error, GroupDefinition, Platform, Result, Writer,
 };
@@ -110,6 +111,14 @@ impl StorePlatform {
 
     fn now(&self) -> EventTime {
         EventTime::from_micros(self.parts.clock.now_us())
+    }
+
+    /// A query runs until what this gives is dropped. Closing may begin while it waits for others.
+    async fn begin_query(&self) -> Result<OwnedSemaphorePermit> {
+        self.check_open()?;
+        let running = self.queries.begin().await?;
+        self.check_open()?;
+        Ok(running)
     }
 
     fn check_open(&self) -> Result<()> {

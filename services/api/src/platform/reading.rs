@@ -21,8 +21,7 @@ use super::queries::until_read;
 #[async_trait]
 impl Reading for StorePlatform {
     async fn read(&self, request: ReadRequest) -> Result<BatchStream> {
-        self.check_open()?;
-        let running = self.queries.begin().await?;
+        let running = self.begin_query().await?;
         let sources = self.sources(&request.query, &[]).await?;
         let options = self.options(request.event_time_start, request.event_time_end);
         let run = Run {
@@ -50,19 +49,18 @@ impl Reading for StorePlatform {
     async fn read_changes(
         &self,
         group: &FeatureGroupId,
-        from: Option<AsOf>,
-        to: Option<AsOf>,
+        after: Option<AsOf>,
+        up_to: Option<AsOf>,
     ) -> Result<BatchStream> {
-        self.check_open()?;
-        let running = self.queries.begin().await?;
+        let running = self.begin_query().await?;
         let definition = self.definition(group).await?;
-        let contained = match from {
+        let contained = match after {
             None => Positions::new(),
-            Some(_) => self.snapshot(&definition, from).await?.positions,
+            Some(_) => self.snapshot(&definition, after).await?.positions,
         };
         let source = Source {
             group: Arc::new(definition.group.clone()),
-            snapshot: self.snapshot(&definition, to).await?,
+            snapshot: self.snapshot(&definition, up_to).await?,
             lacking: self.lacking(&definition.group).await?,
         };
         let rows = changes(&source, &contained, &self.options(None, None)).await;
@@ -83,8 +81,7 @@ impl Reading for StorePlatform {
     }
 
     async fn create_dataset(&self, spec: DatasetSpec) -> Result<TrainingDataset> {
-        self.check_open()?;
-        let _running = self.queries.begin().await?;
+        let _running = self.begin_query().await?;
         self.build_dataset(spec).await
     }
 
@@ -122,8 +119,7 @@ impl Reading for StorePlatform {
     }
 
     async fn verify_dataset(&self, name: &str, version: u32) -> Result<DatasetCheck> {
-        self.check_open()?;
-        let _running = self.queries.begin().await?;
+        let _running = self.begin_query().await?;
         self.prove_dataset(name, version).await
     }
 

@@ -70,7 +70,7 @@ impl KafkaOptions {
             compression: Compression::Lz4,
             message_bytes_max: 8 << 20,
             send_buffer_bytes_max: 64 << 20,
-            fetch_buffer_bytes_max: 32 << 20,
+            fetch_buffer_bytes_max: 8 << 20,
             linger_ms: 2,
             request_timeout_ms: 30_000,
             delivery_timeout_ms: 120_000,

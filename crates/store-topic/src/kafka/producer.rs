@@ -30,7 +30,7 @@ pub(super) struct Producer {
     client: Mutex<Arc<Client>>,
     delivery_timeout: Duration,
     request_timeout: Duration,
-    message_bytes_max: u32,
+    record_bytes_max: u32,
 }
 
 impl std::fmt::Debug for Producer {
@@ -47,7 +47,7 @@ impl Producer {
             config,
             delivery_timeout: options.delivery_timeout(),
             request_timeout: options.request_timeout(),
-            message_bytes_max: options.message_bytes_max,
+            record_bytes_max: options.record_bytes_max,
         })
     }
 
@@ -137,7 +137,7 @@ impl Producer {
 
     fn check_size(&self, topic: &Topic, record: &NewRecord) -> Result<()> {
         let found_bytes = (record.key.len() + record.value.len()) as u64;
-        let bytes_max = u64::from(self.message_bytes_max);
+        let bytes_max = u64::from(self.record_bytes_max);
         if found_bytes < bytes_max {
             return Ok(());
         }

@@ -144,8 +144,14 @@ impl<'a> Intake<'a> {
         durable: &Positions,
         shutdown: &CancellationToken,
     ) -> Result<()> {
-        let Consumer { name, group, .. } = self.consumer;
-        match answered(self.subscription.commit(durable), shutdown).await {
+        let Consumer {
+            name,
+            group,
+            limits,
+            ..
+        } = self.consumer;
+        let telling = self.subscription.commit(durable);
+        match answered(telling, shutdown, limits.patience).await {
             Some(Ok(true)) => self.committed.merge(durable),
             Some(Ok(false)) => {}
             Some(Err(error)) if error.retry() => {

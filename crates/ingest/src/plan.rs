@@ -25,6 +25,8 @@ pub struct Limits {
     /// Progress is made durable and committed at most this often.
     pub commit_interval_ms: u64,
     pub retry_backoff_ms_max: u64,
+    /// How long others have for each answer once we are told to stop.
+    pub patience: Duration,
 }
 
 impl Limits {
@@ -226,6 +228,7 @@ mod tests {
             future_skew_max: Duration::from_secs(300),
             commit_interval_ms: 1_000,
             retry_backoff_ms_max: 5_000,
+            patience: Duration::ZERO,
         }
     }
 

@@ -11,7 +11,6 @@ use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
-use crate::ending::answered;
 use crate::plan::{self, Limits};
 use crate::{Budget, Consumer, Result, Sink, SinkFactory, Status, Statuses};
 
@@ -183,7 +182,7 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
-        let definition = answered(consumer.definition(), &shutdown).await;
+        let definition = consumer.definition_at_last(&shutdown).await;
         if matches!(definition, Some(Ok(None))) {
             debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
             return;

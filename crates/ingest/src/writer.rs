@@ -78,7 +78,8 @@ impl Writer<'_> {
                 .consumer
                 .definitions
                 .quarantine(batch.quarantined.clone());
-            let Some(kept) = answered(keeping, shutdown).await else {
+            let patience = self.consumer.limits.patience;
+            let Some(kept) = answered(keeping, shutdown, patience).await else {
                 return Err(SinkError::new(QUARANTINE, true, "no answer before the end"));
             };
             kept.map_err(|error| SinkError::new(QUARANTINE, error.retry(), error))?;

@@ -36,6 +36,8 @@ const LIMITS: Limits = Limits {
     future_skew_max: Duration::from_secs(300),
     commit_interval_ms: 10,
     retry_backoff_ms_max: 10,
+    // Longer than who answers needs: the log of a busy machine too.
+    patience: Duration::from_millis(100),
 };
 
 const FEATURES: [(&str, &str); 3] = [("id", "bigint"), ("amount", "double"), ("note", "string")];

@@ -109,7 +109,7 @@ impl Definitions for Registry {
         Ok(Vec::new())
     }
 
-    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
         self.reported.send_modify(|count| *count += records.len());
         self.answer().await;
         Ok(())

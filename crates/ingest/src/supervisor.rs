@@ -37,7 +37,8 @@ struct Running {
 /// What runs, and what the definitions were when it was last looked.
 struct Consumers {
     running: HashMap<String, Running>,
-    stopping: Vec<Task>,
+    /// By resource.
+    stopping: Vec<(String, Task)>,
     /// Whether every group that is not active was looked at once.
     has_looked: bool,
     /// Counts how often definitions were read; the consumers look then whether theirs is another.
@@ -62,7 +63,7 @@ impl Supervisor {
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
-            consumers.stopping.retain(|task| !task.has_ended());
+            self.forget_gone(&mut consumers);
             // A registry that does not answer for a while, or says what this version does not understand,
             // is no reason to stop what runs.
             let adjusted = tokio::select! {
@@ -90,10 +91,22 @@ impl Supervisor {
         for task in running() {
             task.cancel();
         }
-        for task in running().chain(&consumers.stopping) {
+        for task in running().chain(consumers.stopping.iter().map(|(_, task)| task)) {
             task.ended().await;
         }
         Ok(())
+    }
+
+    /// What the stores remember of groups that are gone goes when their consumers have ended, which would ask
+    /// for it again.
+    fn forget_gone(&self, consumers: &mut Consumers) {
+        let ended = consumers
+            .stopping
+            .extract_if(.., |(_, task)| task.has_ended());
+        for (resource, _) in ended {
+            self.topics.forget(&resource);
+            self.sinks.forget(&resource);
+        }
     }
 
     /// Starts what should run and does not; stops what runs and should not, without waiting for its end:
@@ -110,12 +123,12 @@ impl Supervisor {
         let gone = consumers
             .running
             .extract_if(|resource, _| !is_kept(resource));
-        for (_, Running { group, task }) in gone {
+        for (resource, Running { group, task }) in gone {
             info!(consumer = self.name, %group, "stopping");
             task.cancel();
             // At once: a group of the same name must not inherit its positions.
             self.statuses.forget(&group);
-            consumers.stopping.push(task);
+            consumers.stopping.push((resource, task));
         }
         let mut unknown = None;
         let wanted = definitions

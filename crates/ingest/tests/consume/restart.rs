@@ -1,10 +1,11 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use twinfold_client::GroupDefinition;
 use twinfold_ingest::{Batch, Budget, Sink, SinkError, SinkFactory, Status};
 use twinfold_model::{Offset, PartitionId, Positions, ResourceState};
+use twinfold_testkit::eventually;
 
 use crate::script::Script;
 use crate::world::{DEADLINE, World};
@@ -14,6 +15,7 @@ use crate::world::{DEADLINE, World};
 pub struct Sinks {
     opened: watch::Sender<usize>,
     another: Semaphore,
+    forgotten: Mutex<Vec<String>>,
 }
 
 impl Sinks {
@@ -21,6 +23,7 @@ impl Sinks {
         Self {
             opened: watch::Sender::new(0),
             another: Semaphore::new(0),
+            forgotten: Mutex::default(),
         }
     }
 
@@ -48,6 +51,11 @@ impl SinkFactory for Sinks {
         permit.expect("open").forget();
         let batches_left = usize::MAX;
         Ok(Box::new(Brittle { batches_left }))
+    }
+
+    fn forget(&self, resource: &str) {
+        let mut forgotten = self.forgotten.lock().expect("whole");
+        forgotten.push(resource.to_owned());
     }
 }
 
@@ -116,5 +124,22 @@ async fn a_group_whose_topic_nobody_could_tell_of_is_looked_at_again() {
     let topics = Script::with_bounds_at_the_second_time();
     world.supervise_over(topics, Arc::clone(&sinks) as Arc<dyn SinkFactory>);
     sinks.have_opened(1).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_group_goes_when_its_consumer_has_ended() {
+    let world = World::new(&["group"], Budget::new(1 << 20)).await;
+    let sinks = Arc::new(Sinks::new());
+    world.supervise(Arc::clone(&sinks) as Arc<dyn SinkFactory>);
+    sinks.have_opened(1).await;
+    let resource = world.id(0).resource_name(1);
+    let is_forgotten = || async {
+        // The supervisor looks at each change.
+        world.set_state(ResourceState::Deleting);
+        let forgotten = sinks.forgotten.lock().expect("whole");
+        *forgotten == [resource.as_str()]
+    };
+    eventually(DEADLINE, is_forgotten).await;
     world.stop().await;
 }

@@ -170,7 +170,9 @@ impl KafkaTopics {
         Arc::clone(self.topics().entry(name.to_owned()).or_insert(topic))
     }
 
-    fn forget(&self, name: &str) {
+    /// Whoever still holds the topic sees that it is gone.
+    fn note_dropped(&self, name: &str) {
+        self.turns().remove(name);
         if let Some(topic) = self.topics().remove(name) {
             topic.dropped.store(true, Ordering::SeqCst);
         }
@@ -179,7 +181,7 @@ impl KafkaTopics {
     /// A topic that another process dropped is not remembered any longer.
     fn note_failure(&self, name: &str, error: Error) -> Error {
         if matches!(error, Error::UnknownTopic { .. }) {
-            self.forget(name);
+            self.note_dropped(name);
         }
         error
     }
@@ -243,15 +245,20 @@ impl TopicStore for KafkaTopics {
 
     async fn drop_topic(&self, topic: &str) -> Result<()> {
         self.check_open()?;
-        self.forget(topic);
-        self.turns().remove(topic);
+        self.note_dropped(topic);
         self.admin.drop_topic(&self.name_of(topic)).await
+    }
+
+    fn forget(&self, topic: &str) {
+        self.topics().remove(topic);
+        self.turns().remove(topic);
     }
 
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>> {
         // To be handed over by then, however many others are before.
         let deadline = Instant::now() + self.options.delivery_timeout();
-        let (known, turn) = self.topic_in_turn(topic, deadline).await?;
+        let known = self.topic_in_turn(topic, deadline).await;
+        let (known, turn) = known.map_err(|error| self.note_failure(topic, error))?;
         for append in &appends {
             known.check_partition(append.partition)?;
         }
@@ -342,6 +349,19 @@ mod tests {
     use rdkafka::mocking::MockCluster;
 
     use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_remembered_of_a_topic_that_is_forgotten() {
+        let brokers = MockCluster::new(1).expect("brokers");
+        brokers.create_topic("rows", 1, 1).expect("topic");
+        let options = KafkaOptions::new(brokers.bootstrap_servers());
+        let topics = KafkaTopics::connect(options).await.expect("connected");
+        let appended = topics.append("rows", Vec::new()).await;
+        assert_eq!(appended.expect("appended"), []);
+        assert!(topics.topics().contains_key("rows") && topics.turns().contains_key("rows"));
+        TopicStore::forget(&topics, "rows");
+        assert!(topics.topics().is_empty() && topics.turns().is_empty());
+    }
 
     #[tokio::test]
     async fn who_waits_for_others_to_append_is_told_in_the_end() {

@@ -50,5 +50,5 @@ pub trait Definitions: Debug + Send + Sync {
 
     /// Keeps records that cannot be applied. Reporting one twice keeps one. None is kept when one is of a life
     /// of its group that is over: [`Error::NotFound`](crate::Error::NotFound).
-    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()>;
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()>;
 }

@@ -11,7 +11,7 @@ use twinfold_model::{
 use twinfold_store_topic::{Record, RecordBatch};
 use twinfold_wire::record::{self, Defect, Inspector};
 
-use crate::plan::{Batch, Row, held_bytes};
+use crate::plan::{Batch, Row, held_bytes, quarantined_bytes};
 
 /// How to check the records of one writer schema.
 #[derive(Debug)]
@@ -144,9 +144,9 @@ impl Admission {
                 }
                 Err(defect) => {
                     keys.bytes.truncate(key_start);
-                    admitted
-                        .quarantined
-                        .push(self.dead_letter(batch, &record, &defect, now));
+                    let letter = self.dead_letter(batch, &record, &defect, now);
+                    admitted.bytes += quarantined_bytes(&letter);
+                    admitted.quarantined.push(letter);
                 }
             }
         }

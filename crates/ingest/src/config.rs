@@ -6,6 +6,9 @@ use twinfold_service_kit::StoreUrl;
 
 use crate::{Budget, Limits};
 
+/// Who is there needs milliseconds to answer; who is not would take all the time that there is to end in.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Bounds of one materializer as they stand in configuration; `default.toml` explains each.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +61,7 @@ impl Config {
             future_skew_max: Duration::from_millis(future_skew_ms_max),
             commit_interval_ms: self.commit_interval_ms.get(),
             retry_backoff_ms_max: self.retry_backoff_ms_max.get(),
+            patience: PATIENCE,
         }
     }
 }

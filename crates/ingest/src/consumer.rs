@@ -105,6 +105,14 @@ impl Consumer {
         }
     }
 
+    /// The same; no answer at all when nobody says before the end.
+    pub(crate) async fn definition_at_last(
+        &self,
+        shutdown: &CancellationToken,
+    ) -> Option<Result<Option<Arc<GroupDefinition>>>> {
+        answered(self.definition(), shutdown, self.limits.patience).await
+    }
+
     /// Tells how far the sink has come, and what keeps it from going on.
     pub(crate) fn publish(&self, reached: &Positions, failing: Option<String>) {
         self.status.send_modify(|status| {
@@ -201,7 +209,7 @@ impl Run<'_> {
     /// Keeps what came before a partition failed, or a record that cannot be judged now; the failure itself
     /// is told by the caller. What belongs to a group that is being removed is left.
     async fn salvage(&mut self, shutdown: &CancellationToken) {
-        let definition = answered(self.consumer.definition(), shutdown).await;
+        let definition = self.consumer.definition_at_last(shutdown).await;
         if !matches!(definition, Some(Ok(Some(_)))) {
             return;
         }
@@ -335,7 +343,7 @@ impl Run<'_> {
     /// Writes what is buffered and commits, when told to stop. What belongs to a group that is being removed
     /// is left, and so is what nobody says anything of: it stays in the topic.
     async fn end(&mut self, shutdown: &CancellationToken) -> Result<()> {
-        let Some(definition) = answered(self.consumer.definition(), shutdown).await else {
+        let Some(definition) = self.consumer.definition_at_last(shutdown).await else {
             warn!(consumer = self.consumer.name, group = %self.consumer.group, "rows are left for the next start: the group's definition cannot be read");
             return Ok(());
         };

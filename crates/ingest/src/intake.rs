@@ -117,9 +117,18 @@ impl<'a> Intake<'a> {
         let admitted = tokio::task::spawn_blocking(move || admission.admit(batches, now)).await?;
         if !admitted.quarantined.is_empty() {
             self.admission_mut().forget_refused();
+            self.hold_copies(&admitted);
         }
         self.buffer.push(admitted, now_us);
         Ok(())
+    }
+
+    /// Takes the budget for the copies of bad records, if it is there. It is not waited for, as who holds
+    /// something may not: there are at most those of one fetch beyond a full batch.
+    fn hold_copies(&mut self, admitted: &Batch) {
+        let copies = admitted.quarantined.iter();
+        let bytes = copies.map(plan::quarantined_bytes).sum();
+        let _is_held = self.held.try_grow(bytes);
     }
 
     pub(crate) fn admission_mut(&mut self) -> &mut Admission {
@@ -144,8 +153,14 @@ impl<'a> Intake<'a> {
         durable: &Positions,
         shutdown: &CancellationToken,
     ) -> Result<()> {
-        let Consumer { name, group, .. } = self.consumer;
-        match answered(self.subscription.commit(durable), shutdown).await {
+        let Consumer {
+            name,
+            group,
+            limits,
+            ..
+        } = self.consumer;
+        let telling = self.subscription.commit(durable);
+        match answered(telling, shutdown, limits.patience).await {
             Some(Ok(true)) => self.committed.merge(durable),
             Some(Ok(false)) => {}
             Some(Err(error)) if error.retry() => {

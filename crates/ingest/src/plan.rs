@@ -12,6 +12,10 @@ use twinfold_store_topic::Record;
 
 pub(crate) use pace::Pace;
 
+/// Bad records make a batch full sooner than rows: each takes many times as much, and a registry is told of
+/// all of them before a row is written.
+const BATCH_QUARANTINED_MAX: usize = 4_096;
+
 /// Bounds of a batch. Whichever is reached first makes the batch due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -25,6 +29,8 @@ pub struct Limits {
     /// Progress is made durable and committed at most this often.
     pub commit_interval_ms: u64,
     pub retry_backoff_ms_max: u64,
+    /// How long others have for each answer once we are told to stop.
+    pub patience: Duration,
 }
 
 impl Limits {
@@ -62,6 +68,23 @@ impl Row {
 /// What a record takes of memory until it is written.
 pub(crate) fn held_bytes(record: &Record) -> usize {
     record.key.len() + record.value.len() + size_of::<Row>()
+}
+
+/// What a bad record takes beside that, copied out of what was fetched.
+pub(crate) fn quarantined_bytes(record: &QuarantinedRecord) -> usize {
+    let QuarantinedRecord {
+        group,
+        resource,
+        key,
+        value,
+        headers,
+        code,
+        reason,
+        ..
+    } = record;
+    let names = group.project.as_str().len() + group.name.as_str().len() + resource.len();
+    let content = key.len() + value.len() + headers.len();
+    size_of::<QuarantinedRecord>() + names + content + code.len() + reason.len()
 }
 
 /// What is written at once.
@@ -128,7 +151,9 @@ impl Buffer {
 
     /// Whether what is buffered is as much as a batch may be.
     pub fn is_full(&self) -> bool {
-        self.batch.rows.len() + self.batch.quarantined.len() >= self.limits.batch_rows_max
+        let quarantined = self.batch.quarantined.len();
+        quarantined >= BATCH_QUARANTINED_MAX
+            || self.batch.rows.len() + quarantined >= self.limits.batch_rows_max
             || self.batch.bytes >= self.limits.batch_bytes_max
     }
 
@@ -215,6 +240,8 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use twinfold_model::FeatureGroupId;
+
     use super::*;
 
     fn limits() -> Limits {
@@ -226,6 +253,7 @@ mod tests {
             future_skew_max: Duration::from_secs(300),
             commit_interval_ms: 1_000,
             retry_backoff_ms_max: 5_000,
+            patience: Duration::ZERO,
         }
     }
 
@@ -256,6 +284,41 @@ mod tests {
             (1_000, Some(Offset(2)))
         );
         assert!(!buffer.is_due(i64::MAX));
+    }
+
+    #[test]
+    fn few_bad_records_make_a_batch_full() {
+        let bad = QuarantinedRecord {
+            group: FeatureGroupId::new("default", "weather", 1).expect("valid"),
+            resource: "default.weather_1".to_owned(),
+            position: Position {
+                partition: PartitionId(0),
+                offset: Offset(0),
+            },
+            key: Vec::new(),
+            value: vec![0; 20],
+            headers: Vec::new(),
+            code: "truncated".to_owned(),
+            reason: "it ends early".to_owned(),
+            quarantined_at: EventTime::from_micros(0),
+            replayed_at: None,
+        };
+        let mut buffer = Buffer::new(Limits {
+            batch_rows_max: usize::MAX,
+            ..limits()
+        });
+        let push = |buffer: &mut Buffer, count| {
+            let quarantined = vec![bad.clone(); count];
+            let admitted = Batch {
+                quarantined,
+                ..Batch::default()
+            };
+            buffer.push(admitted, 0);
+        };
+        push(&mut buffer, BATCH_QUARANTINED_MAX - 1);
+        assert!(!buffer.is_full());
+        push(&mut buffer, 1);
+        assert!(buffer.is_full());
     }
 
     #[test]

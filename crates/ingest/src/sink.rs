@@ -60,4 +60,7 @@ pub trait SinkFactory: Send + Sync {
     fn wants(&self, definition: &GroupDefinition) -> bool;
 
     async fn open(&self, definition: &GroupDefinition) -> Result<Box<dyn Sink>, SinkError>;
+
+    /// The group's tables of this name are gone, and so is the sink: nothing of them need be remembered.
+    fn forget(&self, resource: &str);
 }

@@ -11,7 +11,6 @@ use twinfold_model::{FeatureGroupId, ResourceState};
 use twinfold_service_kit::{Clock, Task, TaskGroup};
 use twinfold_store_topic::TopicStore;
 
-use crate::ending::answered;
 use crate::plan::{self, Limits};
 use crate::{Budget, Consumer, Result, Sink, SinkFactory, Status, Statuses};
 
@@ -38,7 +37,10 @@ struct Running {
 /// What runs, and what the definitions were when it was last looked.
 struct Consumers {
     running: HashMap<String, Running>,
-    stopping: Vec<Task>,
+    /// By resource.
+    stopping: Vec<(String, Task)>,
+    /// Whether every group that is not active was looked at once.
+    has_looked: bool,
     /// Counts how often definitions were read; the consumers look then whether theirs is another.
     definitions_read: watch::Sender<u64>,
 }
@@ -55,12 +57,13 @@ impl Supervisor {
         let mut consumers = Consumers {
             running: HashMap::new(),
             stopping: Vec::new(),
+            has_looked: false,
             definitions_read: watch::Sender::new(0),
         };
         let mut failures = 0;
         loop {
             changes.mark_unchanged();
-            consumers.stopping.retain(|task| !task.has_ended());
+            self.forget_gone(&mut consumers);
             // A registry that does not answer for a while, or says what this version does not understand,
             // is no reason to stop what runs.
             let adjusted = tokio::select! {
@@ -74,7 +77,7 @@ impl Supervisor {
                 }
                 Err(error) => {
                     failures += 1;
-                    warn!(consumer = self.name, %error, "definitions cannot be read, trying again");
+                    warn!(consumer = self.name, %error, "feature groups cannot be looked at, trying again");
                     Some(plan::backoff(failures, &self.limits))
                 }
             };
@@ -88,15 +91,28 @@ impl Supervisor {
         for task in running() {
             task.cancel();
         }
-        for task in running().chain(&consumers.stopping) {
+        for task in running().chain(consumers.stopping.iter().map(|(_, task)| task)) {
             task.ended().await;
         }
         Ok(())
     }
 
+    /// What the stores remember of groups that are gone goes when their consumers have ended, which would ask
+    /// for it again.
+    fn forget_gone(&self, consumers: &mut Consumers) {
+        let ended = consumers
+            .stopping
+            .extract_if(.., |(_, task)| task.has_ended());
+        for (resource, _) in ended {
+            self.topics.forget(&resource);
+            self.sinks.forget(&resource);
+        }
+    }
+
     /// Starts what should run and does not; stops what runs and should not, without waiting for its end:
-    /// a consumer that is slow to stop keeps no new group waiting.
-    async fn adjust(&self, consumers: &mut Consumers) -> twinfold_client::Result<()> {
+    /// a consumer that is slow to stop keeps no new group waiting. Fails when it is not known of a group
+    /// whether it should run, and is to be called again.
+    async fn adjust(&self, consumers: &mut Consumers) -> Result<()> {
         let definitions = self.definitions.groups().await?;
         // A group in `Creating` is only being changed: its consumer goes on.
         let is_kept = |resource: &str| {
@@ -107,39 +123,52 @@ impl Supervisor {
         let gone = consumers
             .running
             .extract_if(|resource, _| !is_kept(resource));
-        for (_, Running { group, task }) in gone {
+        for (resource, Running { group, task }) in gone {
             info!(consumer = self.name, %group, "stopping");
             task.cancel();
             // At once: a group of the same name must not inherit its positions.
             self.statuses.forget(&group);
-            consumers.stopping.push(task);
+            consumers.stopping.push((resource, task));
         }
-        let is_first_look = *consumers.definitions_read.borrow() == 0;
+        let mut unknown = None;
         let wanted = definitions
             .iter()
             .filter(|definition| self.sinks.wants(definition));
         for definition in wanted {
-            let is_running = consumers.running.contains_key(&definition.resource);
-            if !is_running && self.is_startable(definition, is_first_look).await {
-                let started = self.start(definition, consumers.definitions_read.subscribe());
-                consumers
-                    .running
-                    .insert(definition.resource.clone(), started);
+            if consumers.running.contains_key(&definition.resource) {
+                continue;
+            }
+            match self.is_startable(definition, consumers.has_looked).await {
+                Ok(true) => {
+                    let started = self.start(definition, consumers.definitions_read.subscribe());
+                    consumers
+                        .running
+                        .insert(definition.resource.clone(), started);
+                }
+                Ok(false) => {}
+                // The others are started all the same.
+                Err(error) => unknown = Some(error),
             }
         }
         consumers.definitions_read.send_modify(|count| *count += 1);
-        Ok(())
+        consumers.has_looked |= unknown.is_none();
+        unknown.map_or(Ok(()), Err)
     }
 
     /// Whether a group has everything that its consumer needs. One that is not active had it before this
     /// process began, if it has a topic, which is made last: that it cannot be changed at the moment stops
-    /// no rows.
-    async fn is_startable(&self, definition: &GroupDefinition, is_first_look: bool) -> bool {
+    /// no rows. An error when nobody says at the moment whether there is one.
+    async fn is_startable(&self, definition: &GroupDefinition, has_looked: bool) -> Result<bool> {
         match definition.state {
-            ResourceState::Active => true,
-            ResourceState::Deleting => false,
+            ResourceState::Active => Ok(true),
+            ResourceState::Deleting => Ok(false),
+            ResourceState::Creating | ResourceState::Failed { .. } if has_looked => Ok(false),
             ResourceState::Creating | ResourceState::Failed { .. } => {
-                is_first_look && self.topics.bounds(&definition.resource).await.is_ok()
+                match self.topics.bounds(&definition.resource).await {
+                    Ok(_) => Ok(true),
+                    Err(error) if error.retry() => Err(error.into()),
+                    Err(_) => Ok(false),
+                }
             }
         }
     }
@@ -183,7 +212,7 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         let Err(error) = run_once(consumer, sinks, shutdown.clone()).await else {
             return;
         };
-        let definition = answered(consumer.definition(), &shutdown).await;
+        let definition = consumer.definition_at_last(&shutdown).await;
         if matches!(definition, Some(Ok(None))) {
             debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
             return;

@@ -74,16 +74,15 @@ impl Writer<'_> {
         shutdown: &CancellationToken,
     ) -> Result<(), SinkError> {
         if !batch.quarantined.is_empty() {
-            let keeping = self
-                .consumer
-                .definitions
-                .quarantine(batch.quarantined.clone());
-            let Some(kept) = answered(keeping, shutdown).await else {
+            let definitions = &self.consumer.definitions;
+            let keeping = definitions.quarantine(&batch.quarantined);
+            let patience = self.consumer.limits.patience;
+            let Some(kept) = answered(keeping, shutdown, patience).await else {
                 return Err(SinkError::new(QUARANTINE, true, "no answer before the end"));
             };
             kept.map_err(|error| SinkError::new(QUARANTINE, error.retry(), error))?;
-            // Kept: a second attempt need not keep them again.
-            batch.quarantined.clear();
+            // Kept: a second attempt need not keep them again, nor hold them.
+            batch.quarantined = Vec::new();
         }
         self.sink.write(batch).await
     }

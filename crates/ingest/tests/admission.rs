@@ -141,6 +141,22 @@ fn schemas_that_are_unknown_or_unfit_refuse_their_records_only() {
     assert_eq!(admission.unknown_schema(&batches), Some(SchemaId(6)));
 }
 
+#[test]
+fn a_bad_record_takes_more_than_a_row() {
+    let good = good_values(1).remove(0);
+    let bytes = |value: &Bytes| {
+        let batches = vec![batch(
+            0,
+            Operation::Upsert,
+            None,
+            std::slice::from_ref(value),
+        )];
+        admission(&bench_group()).admit(batches, NOW).bytes
+    };
+    let bad = good.slice(..good.len() - 1);
+    assert!(bytes(&bad) >= bytes(&good) + size_of::<QuarantinedRecord>());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -112,6 +112,10 @@ pub trait OfflineStore: Debug + Send + Sync {
     /// Forgets the table and deletes its files. Not there: nothing happens.
     async fn drop_table(&self, table: &str) -> Result<()>;
 
+    /// Lets go of what this process remembers of a table that another has dropped. One that is there after all
+    /// is looked up again. Whoever remembers nothing does nothing here.
+    fn forget(&self, _table: &str) {}
+
     /// Appends as one commit.
     async fn append(&self, table: &str, request: AppendRequest) -> Result<Commit>;
 

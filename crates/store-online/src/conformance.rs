@@ -56,6 +56,7 @@ macro_rules! online_store_conformance {
             empty_and_large_values_come_back_whole
             tables_do_not_see_each_other
             a_dropped_table_is_unknown_and_comes_back_empty
+            a_table_that_is_not_remembered_is_found_again
             creating_again_keeps_the_rows
             what_is_expired_goes_and_the_rest_stays
             a_scan_returns_every_live_key_once
@@ -277,6 +278,16 @@ pub async fn tables_do_not_see_each_other(place: &dyn Place) {
     assert_holds(&*store, "right", &right).await;
     store.drop_table("left").await.expect("drop");
     assert_holds(&*store, "right", &right).await;
+}
+
+pub async fn a_table_that_is_not_remembered_is_found_again(place: &dyn Place) {
+    let store = store_with_table(place, "forgotten").await;
+    let rows = [row(b"key", 9, 0, b"old"), row(b"other", 9, 1, b"new")];
+    upsert(&*store, "forgotten", &rows[..1]).await;
+    store.forget("forgotten");
+    upsert(&*store, "forgotten", &rows[1..]).await;
+    assert_eq!(scan(&*store, "forgotten", 10).await, newest_of(&rows));
+    store.forget("never_made");
 }
 
 pub async fn a_dropped_table_is_unknown_and_comes_back_empty(place: &dyn Place) {

@@ -132,6 +132,10 @@ pub trait OnlineStore: Debug + Send + Sync {
     /// Forgets the table and frees its space. Not there: nothing happens.
     async fn drop_table(&self, table: &str) -> Result<()>;
 
+    /// Lets go of what this process remembers of a table that another has dropped. One that is there after all
+    /// is looked up again. Whoever remembers nothing does nothing here.
+    fn forget(&self, _table: &str) {}
+
     /// Writes a batch; several records of one key may be among them.
     async fn upsert(&self, table: &str, rows: &[Upsert]) -> Result<UpsertStats>;
 

@@ -181,6 +181,10 @@ pub trait TopicStore: Debug + Send + Sync {
     /// Forgets the topic, its records and all consumers' progress. Not there: nothing happens.
     async fn drop_topic(&self, topic: &str) -> Result<()>;
 
+    /// Lets go of what this process remembers of a topic that another has dropped. One that is there after all
+    /// is looked up again. Whoever remembers nothing does nothing here.
+    fn forget(&self, _topic: &str) {}
+
     /// Appends in the order given; answers one [`Appended`] for each, in the same order. Calls need not wait
     /// for each other: their records stand in the order in which they were first polled.
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>>;

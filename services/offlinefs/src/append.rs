@@ -66,6 +66,10 @@ impl SinkFactory for OfflineSinks {
             contained: Positions::new(),
         }))
     }
+
+    fn forget(&self, resource: &str) {
+        self.store.forget(resource);
+    }
 }
 
 struct OfflineSink {

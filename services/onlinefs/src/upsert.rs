@@ -31,6 +31,10 @@ impl SinkFactory for OnlineSinks {
             table: definition.resource.clone(),
         }))
     }
+
+    fn forget(&self, resource: &str) {
+        self.store.forget(resource);
+    }
 }
 
 struct OnlineSink {

@@ -151,8 +151,8 @@ impl Definitions for RemoteRegistry {
         Ok(body.commits)
     }
 
-    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
-        for report in quarantine::reports(&records) {
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
+        for report in quarantine::reports(records) {
             let bodies: Vec<_> = report.iter().map(QuarantinedRecordBody::from).collect();
             self.registry.post("/quarantine", &bodies).await?;
         }

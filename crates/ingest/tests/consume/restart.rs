@@ -1,11 +1,13 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, watch};
 use twinfold_client::GroupDefinition;
 use twinfold_ingest::{Batch, Budget, Sink, SinkError, SinkFactory, Status};
-use twinfold_model::{Offset, PartitionId, Positions};
+use twinfold_model::{Offset, PartitionId, Positions, ResourceState};
+use twinfold_testkit::eventually;
 
+use crate::script::Script;
 use crate::world::{DEADLINE, World};
 
 /// Makes a sink that takes one batch and then fails for good; another one when it is let.
@@ -13,6 +15,7 @@ use crate::world::{DEADLINE, World};
 pub struct Sinks {
     opened: watch::Sender<usize>,
     another: Semaphore,
+    forgotten: Mutex<Vec<String>>,
 }
 
 impl Sinks {
@@ -20,7 +23,15 @@ impl Sinks {
         Self {
             opened: watch::Sender::new(0),
             another: Semaphore::new(0),
+            forgotten: Mutex::default(),
         }
+    }
+
+    /// Returns when so many sinks were made.
+    async fn have_opened(&self, sinks: usize) {
+        let mut opened = self.opened.subscribe();
+        let seen = tokio::time::timeout(DEADLINE, opened.wait_for(|opened| *opened == sinks));
+        drop(seen.await.expect("in time").expect("the sinks stay"));
     }
 }
 
@@ -40,6 +51,11 @@ impl SinkFactory for Sinks {
         permit.expect("open").forget();
         let batches_left = usize::MAX;
         Ok(Box::new(Brittle { batches_left }))
+    }
+
+    fn forget(&self, resource: &str) {
+        let mut forgotten = self.forgotten.lock().expect("whole");
+        forgotten.push(resource.to_owned());
     }
 }
 
@@ -88,9 +104,7 @@ async fn what_is_told_as_written_stays_so_when_a_loop_starts_again() {
     until(&mut status, |status| status.positions == at(3)).await;
 
     world.append(0, 1, 1).await;
-    let mut opened = sinks.opened.subscribe();
-    let again = tokio::time::timeout(DEADLINE, opened.wait_for(|opened| *opened == 2));
-    drop(again.await.expect("in time").expect("the sinks stay"));
+    sinks.have_opened(2).await;
     let told = status.borrow().clone();
     assert_eq!(told.positions, at(3));
     assert_eq!(told.failing.as_deref(), Some("sink: broken"));
@@ -98,5 +112,34 @@ async fn what_is_told_as_written_stays_so_when_a_loop_starts_again() {
     sinks.another.add_permits(1);
     let told = until(&mut status, |status| status.positions == at(4)).await;
     assert_eq!(told.failing, None);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_group_whose_topic_nobody_could_tell_of_is_looked_at_again() {
+    let world = World::new(&["group"], Budget::new(1 << 20)).await;
+    let reason = "no room".to_owned();
+    world.set_state(ResourceState::Failed { reason });
+    let sinks = Arc::new(Sinks::new());
+    let topics = Script::with_bounds_at_the_second_time();
+    world.supervise_over(topics, Arc::clone(&sinks) as Arc<dyn SinkFactory>);
+    sinks.have_opened(1).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_group_goes_when_its_consumer_has_ended() {
+    let world = World::new(&["group"], Budget::new(1 << 20)).await;
+    let sinks = Arc::new(Sinks::new());
+    world.supervise(Arc::clone(&sinks) as Arc<dyn SinkFactory>);
+    sinks.have_opened(1).await;
+    let resource = world.id(0).resource_name(1);
+    let is_forgotten = || async {
+        // The supervisor looks at each change.
+        world.set_state(ResourceState::Deleting);
+        let forgotten = sinks.forgotten.lock().expect("whole");
+        *forgotten == [resource.as_str()]
+    };
+    eventually(DEADLINE, is_forgotten).await;
     world.stop().await;
 }

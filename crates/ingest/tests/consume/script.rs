@@ -1,13 +1,16 @@
 //! A topic that brings what a test says, when it says so.
 
 use std::future::pending;
+use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use twinfold_model::{Offset, PartitionId, Positions};
 use twinfold_store_topic::{
-    Append, Appended, Bounds, Event, FetchLimits, Result, Subscription, TopicConfig, TopicStore,
+    Append, Appended, Bounds, Error, Event, FetchLimits, Result, Subscription, TopicConfig,
+    TopicStore,
 };
 
 use crate::world::DEADLINE;
@@ -21,6 +24,8 @@ pub struct Script {
     brought: Mutex<Option<mpsc::Receiver<Event>>>,
     seen: Arc<Seen>,
     tells_progress: bool,
+    /// Who asks when it does not is told the next time.
+    tells_bounds: AtomicBool,
 }
 
 /// What the consumer has done.
@@ -32,21 +37,27 @@ struct Seen {
 
 impl Script {
     pub fn new() -> Arc<Self> {
-        Self::telling_progress(true)
+        Self::with(true, true)
     }
 
     /// Never answers who asks for progress.
     pub fn without_progress() -> Arc<Self> {
-        Self::telling_progress(false)
+        Self::with(false, true)
     }
 
-    fn telling_progress(tells_progress: bool) -> Arc<Self> {
+    /// Fails to answer who asks for bounds the first time.
+    pub fn with_bounds_at_the_second_time() -> Arc<Self> {
+        Self::with(true, false)
+    }
+
+    fn with(tells_progress: bool, tells_bounds: bool) -> Arc<Self> {
         let (events, brought) = mpsc::channel(EVENTS_MAX);
         Arc::new(Self {
             events,
             brought: Mutex::new(Some(brought)),
             seen: Arc::default(),
             tells_progress,
+            tells_bounds: AtomicBool::new(tells_bounds),
         })
     }
 
@@ -86,7 +97,13 @@ impl TopicStore for Script {
     }
 
     async fn bounds(&self, _: &str) -> Result<Vec<Bounds>> {
-        Ok(Vec::new())
+        if self.tells_bounds.swap(true, Ordering::SeqCst) {
+            return Ok(Vec::new());
+        }
+        Err(Error::Io {
+            path: "topic".into(),
+            source: ErrorKind::TimedOut.into(),
+        })
     }
 
     async fn progress(&self, _: &str, _: &str) -> Result<Positions> {

@@ -36,6 +36,8 @@ const LIMITS: Limits = Limits {
     future_skew_max: Duration::from_secs(300),
     commit_interval_ms: 10,
     retry_backoff_ms_max: 10,
+    // Longer than who answers needs: the log of a busy machine too.
+    patience: Duration::from_millis(100),
 };
 
 const FEATURES: [(&str, &str); 3] = [("id", "bigint"), ("amount", "double"), ("note", "string")];
@@ -49,6 +51,7 @@ fn group(name: &str, features: usize) -> FeatureGroup {
 #[derive(Debug)]
 pub struct Registry {
     groups: Mutex<Vec<FeatureGroup>>,
+    state: Mutex<ResourceState>,
     changes: watch::Sender<u64>,
     asked: Mutex<Vec<SchemaId>>,
     is_silent: AtomicBool,
@@ -73,7 +76,7 @@ impl Registry {
         Arc::new(GroupDefinition {
             resource: group.id().resource_name(1),
             group,
-            state: ResourceState::Active,
+            state: self.state.lock().expect("whole").clone(),
             schema: SchemaId(u32::try_from(index).expect("few")),
         })
     }
@@ -106,7 +109,7 @@ impl Definitions for Registry {
         Ok(Vec::new())
     }
 
-    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
         self.reported.send_modify(|count| *count += records.len());
         self.answer().await;
         Ok(())
@@ -211,6 +214,7 @@ impl World {
             topics: Arc::new(topics),
             registry: Arc::new(Registry {
                 groups: Mutex::new(names.iter().map(|name| group(name, 2)).collect()),
+                state: Mutex::new(ResourceState::Active),
                 changes: watch::Sender::new(0),
                 asked: Mutex::default(),
                 is_silent: AtomicBool::new(false),
@@ -237,6 +241,12 @@ impl World {
         let (name, features) = (&groups[index].id().name, groups[index].features().len());
         groups[index] = group(&name.to_string(), features + 1);
         drop(groups);
+        self.registry.changes.send_modify(|newest| *newest += 1);
+    }
+
+    /// From here on this is the state of every group.
+    pub fn set_state(&self, state: ResourceState) {
+        *self.registry.state.lock().expect("whole") = state;
         self.registry.changes.send_modify(|newest| *newest += 1);
     }
 
@@ -328,10 +338,19 @@ impl World {
 
     /// Keeps the consumers of all groups running, over sinks of a test's own; says how far they are.
     pub fn supervise(&self, sinks: Arc<dyn SinkFactory>) -> Statuses {
+        self.supervise_over(Arc::clone(&self.topics), sinks)
+    }
+
+    /// The same with other topics.
+    pub fn supervise_over(
+        &self,
+        topics: Arc<dyn TopicStore>,
+        sinks: Arc<dyn SinkFactory>,
+    ) -> Statuses {
         let statuses = Statuses::new();
         let supervisor = Supervisor {
             name: "onlinefs",
-            topics: Arc::clone(&self.topics),
+            topics,
             definitions: Arc::clone(&self.registry) as Arc<dyn Definitions>,
             sinks,
             limits: LIMITS,

@@ -447,6 +447,20 @@ pub async fn commits_are_listed_newest_first(open: impl AsyncFn() -> Arc<dyn Off
 }
 
 /// Nothing of a dropped table is left, and its name is free.
+pub async fn a_table_that_is_not_remembered_is_found_again(
+    open: impl AsyncFn() -> Arc<dyn OfflineStore>,
+) {
+    let store = open().await;
+    store.create_table("t", schema(&[])).await.expect("create");
+    let first = store.append("t", append(0, 0..5)).await.expect("append");
+    store.forget("t");
+    let positions = store.positions("t").await.expect("positions");
+    assert_eq!(positions, first.positions);
+    let second = store.append("t", append(0, 5..6)).await.expect("append");
+    assert_eq!(second.id, first.id + 1);
+    store.forget("never_made");
+}
+
 pub async fn a_dropped_table_is_gone(open: impl AsyncFn() -> Arc<dyn OfflineStore>) {
     let store = open().await;
     store
@@ -708,6 +722,7 @@ macro_rules! offline_store_conformance {
             a_table_gains_columns,
             commits_are_listed_newest_first,
             a_dropped_table_is_gone,
+            a_table_that_is_not_remembered_is_found_again,
             compaction_is_invisible,
             vacuum_spares_the_newest_and_the_pinned,
             scans_project_and_filter,

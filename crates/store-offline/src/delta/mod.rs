@@ -18,7 +18,7 @@ mod table;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow::datatypes::SchemaRef;
@@ -46,7 +46,8 @@ const DROPPED_PREFIX: &str = ".dropped-";
 #[derive(Debug)]
 pub struct DeltaStore {
     root: Root,
-    /// Stays when a table is dropped, so that whoever still holds a handle sees the drop.
+    /// Stays when a table is dropped, so that whoever still holds a handle sees the drop, and goes when it is
+    /// forgotten.
     tables: Mutex<HashMap<String, Arc<Table>>>,
 }
 
@@ -119,8 +120,12 @@ impl DeltaStore {
         })
     }
 
+    fn tables(&self) -> MutexGuard<'_, HashMap<String, Arc<Table>>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn table(&self, name: &str) -> Result<Arc<Table>> {
-        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.tables();
         if let Some(table) = tables.get(name) {
             return Ok(table.clone());
         }
@@ -139,6 +144,10 @@ impl OfflineStore for DeltaStore {
 
     async fn drop_table(&self, table: &str) -> Result<()> {
         self.table(table)?.remove().await
+    }
+
+    fn forget(&self, table: &str) {
+        self.tables().remove(table);
     }
 
     async fn append(&self, table: &str, request: AppendRequest) -> Result<Commit> {

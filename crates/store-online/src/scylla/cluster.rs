@@ -31,7 +31,7 @@ pub(super) struct Cluster {
     pub writes: Semaphore,
     /// The driver's own choice of nodes.
     default_route: Arc<dyn LoadBalancingPolicy>,
-    /// By name. A table that another process drops stays here until its statements fail.
+    /// By name. A table that another process drops stays here until its statements fail or it is forgotten.
     tables: Mutex<HashMap<String, Arc<Table>>>,
 }
 
@@ -113,7 +113,7 @@ impl Cluster {
         )
     }
 
-    fn forget(&self, table: &str) {
+    pub fn forget(&self, table: &str) {
         self.tables().remove(table);
     }
 

@@ -91,6 +91,13 @@ impl OnlineStore for ScyllaOnline {
         self.cluster()?.drop_table(table).await
     }
 
+    fn forget(&self, table: &str) {
+        // A closed store remembers nothing.
+        if let Ok(cluster) = self.cluster() {
+            cluster.forget(table);
+        }
+    }
+
     async fn upsert(&self, table: &str, rows: &[Upsert]) -> Result<UpsertStats> {
         self.cluster()?.upsert(table, rows).await
     }

@@ -112,6 +112,22 @@ pub async fn creating_again_is_harmless(harness: &dyn Harness, topic: &str) -> R
 }
 
 /// A dropped topic ends its subscriptions, which cannot commit any more; made again it is empty.
+pub async fn a_topic_that_is_not_remembered_is_found_again(
+    harness: &dyn Harness,
+    topic: &str,
+) -> Result<()> {
+    let store = open_with(harness, topic, 1).await?;
+    store.append(topic, vec![append_of(P0, "a", 3)]).await?;
+    let mut reader = read_from_start(&*store, topic).await?;
+    store.forget(topic);
+    store.append(topic, vec![append_of(P0, "b", 2)]).await?;
+    take(&mut *reader, 5, 1 << 20).await?;
+    assert_eq!(store.bounds(topic).await?[0].next, Offset(5));
+    store.forget("never_made");
+    drop(reader);
+    store.close().await
+}
+
 pub async fn a_dropped_topic_is_forgotten(harness: &dyn Harness, topic: &str) -> Result<()> {
     let store = open_with(harness, topic, 1).await?;
     store.append(topic, vec![append_of(P0, "a", 3)]).await?;

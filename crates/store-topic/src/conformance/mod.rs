@@ -33,7 +33,8 @@ pub use delivery::{
     waiting_ends_with_an_append,
 };
 pub use keeping::{
-    a_dropped_topic_is_forgotten, a_refused_call_appends_nothing, close_refuses_and_keeps,
+    a_dropped_topic_is_forgotten, a_refused_call_appends_nothing,
+    a_topic_that_is_not_remembered_is_found_again, close_refuses_and_keeps,
     creating_again_is_harmless, retention_leaves_a_suffix, what_was_appended_survives_reopening,
     what_was_synced_survives_reopening,
 };
@@ -65,6 +66,7 @@ macro_rules! topic_store_conformance {
             a_refused_call_appends_nothing
             creating_again_is_harmless
             a_dropped_topic_is_forgotten
+            a_topic_that_is_not_remembered_is_found_again
             progress_is_kept_and_only_moves_forward
             members_share_the_partitions
             a_member_that_leaves_hands_over

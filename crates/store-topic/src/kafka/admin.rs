@@ -182,7 +182,7 @@ impl Admin {
             ("message.timestamp.type", "LogAppendTime".to_owned()),
             (
                 "max.message.bytes",
-                self.options.message_bytes_max.to_string(),
+                self.options.record_bytes_max.to_string(),
             ),
             (
                 "retention.ms",

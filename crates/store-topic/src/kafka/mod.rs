@@ -20,8 +20,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_trait::async_trait;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::OwnedMutexGuard;
 use twinfold_model::{Offset, PartitionId, Positions};
 
@@ -30,6 +32,7 @@ use crate::{
     Append, Appended, Bounds, Error, Result, Subscription, TopicConfig, TopicStore, blocking,
 };
 use admin::Admin;
+use failure::failed;
 use producer::Producer;
 use progress::ProgressClients;
 use subscription::KafkaSubscription;
@@ -104,6 +107,25 @@ impl KafkaTopics {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The topic, once it is our turn to append.
+    async fn topic_in_turn(
+        &self,
+        topic: &str,
+        deadline: Instant,
+    ) -> Result<(Arc<Topic>, OwnedMutexGuard<()>)> {
+        let waiting = async {
+            // Before the topic is looked up, which takes one longer than another; and it may be closed or
+            // dropped by the time that it is our turn.
+            let turn = self.turn(topic).await;
+            Ok::<_, Error>((self.topic(topic).await?, turn))
+        };
+        let waited = tokio::time::timeout_at(deadline.into(), waiting).await;
+        waited.unwrap_or_else(|_| {
+            let late = KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut);
+            Err(failed("append", &self.name_of(topic))(late))
+        })
+    }
+
     /// The turn of who appends next.
     async fn turn(&self, topic: &str) -> OwnedMutexGuard<()> {
         let turn = Arc::clone(self.turns().entry(topic.to_owned()).or_default());
@@ -148,7 +170,9 @@ impl KafkaTopics {
         Arc::clone(self.topics().entry(name.to_owned()).or_insert(topic))
     }
 
-    fn forget(&self, name: &str) {
+    /// Whoever still holds the topic sees that it is gone.
+    fn note_dropped(&self, name: &str) {
+        self.turns().remove(name);
         if let Some(topic) = self.topics().remove(name) {
             topic.dropped.store(true, Ordering::SeqCst);
         }
@@ -157,7 +181,7 @@ impl KafkaTopics {
     /// A topic that another process dropped is not remembered any longer.
     fn note_failure(&self, name: &str, error: Error) -> Error {
         if matches!(error, Error::UnknownTopic { .. }) {
-            self.forget(name);
+            self.note_dropped(name);
         }
         error
     }
@@ -221,20 +245,24 @@ impl TopicStore for KafkaTopics {
 
     async fn drop_topic(&self, topic: &str) -> Result<()> {
         self.check_open()?;
-        self.forget(topic);
-        self.turns().remove(topic);
+        self.note_dropped(topic);
         self.admin.drop_topic(&self.name_of(topic)).await
     }
 
+    fn forget(&self, topic: &str) {
+        self.topics().remove(topic);
+        self.turns().remove(topic);
+    }
+
     async fn append(&self, topic: &str, appends: Vec<Append>) -> Result<Vec<Appended>> {
-        // Before the topic is looked up, which takes one longer than another; and it may be closed or dropped
-        // by the time that it is our turn.
-        let turn = self.turn(topic).await;
-        let known = self.topic(topic).await?;
+        // To be handed over by then, however many others are before.
+        let deadline = Instant::now() + self.options.delivery_timeout();
+        let known = self.topic_in_turn(topic, deadline).await;
+        let (known, turn) = known.map_err(|error| self.note_failure(topic, error))?;
         for append in &appends {
             known.check_partition(append.partition)?;
         }
-        let appended = self.producer.append(&known, appends, turn).await;
+        let appended = self.producer.append(&known, appends, turn, deadline).await;
         appended.map_err(|error| self.note_failure(topic, error))
     }
 
@@ -314,4 +342,41 @@ fn partition_from(found: i32) -> PartitionId {
 
 fn partition_to(partition: PartitionId) -> i32 {
     i32::try_from(partition.0).unwrap_or(i32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_is_remembered_of_a_topic_that_is_forgotten() {
+        let brokers = MockCluster::new(1).expect("brokers");
+        brokers.create_topic("rows", 1, 1).expect("topic");
+        let options = KafkaOptions::new(brokers.bootstrap_servers());
+        let topics = KafkaTopics::connect(options).await.expect("connected");
+        let appended = topics.append("rows", Vec::new()).await;
+        assert_eq!(appended.expect("appended"), []);
+        assert!(topics.topics().contains_key("rows") && topics.turns().contains_key("rows"));
+        TopicStore::forget(&topics, "rows");
+        assert!(topics.topics().is_empty() && topics.turns().is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_others_to_append_is_told_in_the_end() {
+        let brokers = MockCluster::new(1).expect("brokers");
+        brokers.create_topic("rows", 1, 1).expect("topic");
+        let mut options = KafkaOptions::new(brokers.bootstrap_servers());
+        options.delivery_timeout_ms = 100;
+        let topics = KafkaTopics::connect(options).await.expect("connected");
+        let turn = topics.turn("rows").await;
+        let late = topics.append("rows", Vec::new()).await;
+        let late = late.expect_err("it was another's turn");
+        assert!(
+            late.retry() && late.to_string().contains("`rows`"),
+            "{late}"
+        );
+        drop(turn);
+    }
 }

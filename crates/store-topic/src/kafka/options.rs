@@ -22,7 +22,7 @@ pub struct KafkaOptions {
     pub instance: Option<String>,
     pub compression: Compression,
     /// The largest record, key and value.
-    pub message_bytes_max: u32,
+    pub record_bytes_max: u32,
     /// Rows that wait in this process for the brokers.
     pub send_buffer_bytes_max: u32,
     /// Rows fetched ahead for one subscription; not more when there are 100,000.
@@ -68,7 +68,7 @@ impl KafkaOptions {
             replication: None,
             instance: None,
             compression: Compression::Lz4,
-            message_bytes_max: 8 << 20,
+            record_bytes_max: 8 << 20,
             send_buffer_bytes_max: 64 << 20,
             fetch_buffer_bytes_max: 8 << 20,
             linger_ms: 2,
@@ -111,7 +111,7 @@ impl KafkaOptions {
             "topic_prefix" => self.topic_prefix = value.to_owned(),
             "instance" => self.instance = Some(value.to_owned()),
             "compression" => self.compression = Compression::parse(value)?,
-            "message_bytes_max" => self.message_bytes_max = number()?,
+            "record_bytes_max" => self.record_bytes_max = number()?,
             "send_buffer_bytes_max" => self.send_buffer_bytes_max = number()?,
             "fetch_buffer_bytes_max" => self.fetch_buffer_bytes_max = number()?,
             "linger_ms" => self.linger_ms = number()?,
@@ -148,7 +148,7 @@ impl KafkaOptions {
             // A broker that is back is found within a second.
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false")
-            .set("message.max.bytes", self.message_bytes_max.to_string());
+            .set("message.max.bytes", self.record_bytes_max.to_string());
         for (property, value) in &self.client {
             config.set(property, value);
         }
@@ -174,7 +174,7 @@ impl KafkaOptions {
 
     pub(super) fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.client();
-        let fetch_bytes_max = self.fetch_buffer_bytes_max.max(self.message_bytes_max);
+        let fetch_bytes_max = self.fetch_buffer_bytes_max.max(self.record_bytes_max);
         config
             .set("group.id", group)
             .set("partition.assignment.strategy", "cooperative-sticky")
@@ -248,11 +248,13 @@ mod tests {
 
     #[test]
     fn a_url_says_where_and_how() {
-        let options = "a:9092,b:9093?replication=3&compression=zstd&client.security.protocol=ssl";
+        let options = "a:9092,b:9093?replication=3&compression=zstd&record_bytes_max=1000\
+                       &client.security.protocol=ssl";
         let options = KafkaOptions::parse(options).expect("valid");
         assert_eq!(options.bootstrap_servers, "a:9092,b:9093");
         assert_eq!(options.replication, Some(3));
         assert_eq!(options.compression, Compression::Zstd);
+        assert_eq!(options.record_bytes_max, 1000);
         assert_eq!(options.client["security.protocol"], "ssl");
         assert_eq!(options.linger_ms, KafkaOptions::new("a:1").linger_ms);
     }

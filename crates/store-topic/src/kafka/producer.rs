@@ -30,7 +30,7 @@ pub(super) struct Producer {
     client: Mutex<Arc<Client>>,
     delivery_timeout: Duration,
     request_timeout: Duration,
-    message_bytes_max: u32,
+    record_bytes_max: u32,
 }
 
 impl std::fmt::Debug for Producer {
@@ -47,18 +47,20 @@ impl Producer {
             config,
             delivery_timeout: options.delivery_timeout(),
             request_timeout: options.request_timeout(),
-            message_bytes_max: options.message_bytes_max,
+            record_bytes_max: options.record_bytes_max,
         })
     }
 
-    /// Returns when the in-sync replicas have every record; gives the turn back when the client has.
+    /// Returns when the in-sync replicas have every record; gives the turn back when the client has. A
+    /// client that has no room for them until the deadline gets no more of them.
     pub(super) async fn append(
         self: &Arc<Self>,
         topic: &Arc<Topic>,
         appends: Vec<Append>,
         turn: OwnedMutexGuard<()>,
+        deadline: Instant,
     ) -> Result<Vec<Appended>> {
-        let appended = self.append_all(topic, appends, turn).await;
+        let appended = self.append_all(topic, appends, turn, deadline).await;
         if appended.is_err() {
             let producer = Arc::clone(self);
             blocking(move || producer.replace_failed()).await?;
@@ -71,12 +73,14 @@ impl Producer {
         topic: &Arc<Topic>,
         appends: Vec<Append>,
         turn: OwnedMutexGuard<()>,
+        deadline: Instant,
     ) -> Result<Vec<Appended>> {
         let (producer, known) = (Arc::clone(self), Arc::clone(topic));
         let sent = blocking(move || {
             // Until all is handed over, also when nobody waits for this any more.
             let _turn = turn;
-            let sent = appends.iter().map(|append| producer.send(&known, append));
+            let sent = appends.iter();
+            let sent = sent.map(|append| producer.send(&known, append, deadline));
             sent.collect::<Result<Vec<Sent>>>()
         });
         let mut appended = Vec::new();
@@ -105,12 +109,11 @@ impl Producer {
     }
 
     /// Hands the records over to the client, in order; waits while its buffer is full.
-    fn send(&self, topic: &Topic, append: &Append) -> Result<Sent> {
+    fn send(&self, topic: &Topic, append: &Append, deadline: Instant) -> Result<Sent> {
         let client = Arc::clone(&self.client());
         let (done, confirmed) = oneshot::channel();
         let delivery = Arc::new(Delivery::new(append.records.len(), done));
         let headers = to_kafka(&append.headers);
-        let deadline = Instant::now() + self.delivery_timeout;
         for record in &append.records {
             self.check_size(topic, record)?;
             let mut message = BaseRecord::with_opaque_to(&topic.name, Arc::clone(&delivery))
@@ -137,7 +140,7 @@ impl Producer {
 
     fn check_size(&self, topic: &Topic, record: &NewRecord) -> Result<()> {
         let found_bytes = (record.key.len() + record.value.len()) as u64;
-        let bytes_max = u64::from(self.message_bytes_max);
+        let bytes_max = u64::from(self.record_bytes_max);
         if found_bytes < bytes_max {
             return Ok(());
         }
@@ -336,14 +339,15 @@ mod tests {
             dropped: AtomicBool::new(false),
         });
         let turn = || Arc::<tokio::sync::Mutex<()>>::default().lock_owned();
+        let deadline = Instant::now() + options.delivery_timeout();
         // Of the first request in flight this is fatal to the client.
         let lost_count = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER];
         brokers.request_errors(RDKafkaApiKey::Produce, &lost_count);
-        let failed = producer.append(&topic, one_record(), turn().await).await;
-        let failed = failed.expect_err("the brokers refused it");
+        let failed = producer.append(&topic, one_record(), turn().await, deadline);
+        let failed = failed.await.expect_err("the brokers refused it");
         assert!(failed.retry(), "{failed}");
-        let appended = producer.append(&topic, one_record(), turn().await).await;
-        let appended = appended.expect("by another client");
+        let appended = producer.append(&topic, one_record(), turn().await, deadline);
+        let appended = appended.await.expect("by another client");
         assert_eq!((appended[0].first, appended[0].count), (Offset(0), 1));
     }
 }

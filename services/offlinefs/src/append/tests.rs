@@ -138,7 +138,7 @@ impl Definitions for Registry {
     async fn pinned_commits(&self, _: &FeatureGroupId) -> twinfold_client::Result<Vec<u64>> {
         unreachable!("{UNUSED}")
     }
-    async fn quarantine(&self, _: Vec<QuarantinedRecord>) -> twinfold_client::Result<()> {
+    async fn quarantine(&self, _: &[QuarantinedRecord]) -> twinfold_client::Result<()> {
         unreachable!("{UNUSED}")
     }
 }

@@ -82,7 +82,7 @@ impl Definitions for World {
     fn changes(&self) -> watch::Receiver<u64> {
         unreachable!("{UNUSED}")
     }
-    async fn quarantine(&self, _: Vec<QuarantinedRecord>) -> twinfold_client::Result<()> {
+    async fn quarantine(&self, _: &[QuarantinedRecord]) -> twinfold_client::Result<()> {
         unreachable!("{UNUSED}")
     }
 }

@@ -70,8 +70,8 @@ impl Definitions for LocalRegistry {
         Ok(self.registry.pinned_commits(group).await?)
     }
 
-    async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
-        Ok(self.registry.quarantine(&records).await?)
+    async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
+        Ok(self.registry.quarantine(records).await?)
     }
 }
 

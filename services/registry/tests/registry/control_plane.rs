@@ -235,8 +235,8 @@ async fn bad_records(registry: &dyn ControlPlane) -> Vec<String> {
         said(registry.mark_replayed(&group, &resource, &positions).await)
     };
     vec![
-        said(registry.quarantine(records).await),
-        said(registry.quarantine(vec![of_another_life]).await),
+        said(registry.quarantine(&records).await),
+        said(registry.quarantine(&[of_another_life]).await),
         said(registry.quarantined(&id(), None, 2).await),
         said(registry.quarantined(&id(), Some(at(1)), 10).await),
         said(registry.claim_replay(&id(), "one").await),

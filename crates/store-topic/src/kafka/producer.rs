@@ -10,7 +10,7 @@ use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
-    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+    BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
 };
 use tokio::sync::{OwnedMutexGuard, oneshot};
 use tracing::warn;
@@ -20,6 +20,9 @@ use super::failure::{self, failed};
 use super::{KafkaOptions, Topic, offset_from, partition_to};
 use crate::{Append, Appended, Error, NewRecord, Result, blocking};
 
+/// What errors say that did not work, and with what.
+const CONNECT: &str = "a client cannot be made";
+const CLIENT: &str = "producer";
 /// While the send buffer is full.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
@@ -27,7 +30,9 @@ type Client = ThreadedProducer<Deliveries>;
 
 pub(super) struct Producer {
     config: ClientConfig,
-    client: Mutex<Arc<Client>>,
+    /// Made for the first append: its thread takes a hundredth of a processor although nothing comes, which
+    /// a process that only reads has no use for.
+    client: Mutex<Option<Arc<Client>>>,
     delivery_timeout: Duration,
     request_timeout: Duration,
     record_bytes_max: u32,
@@ -42,8 +47,11 @@ impl std::fmt::Debug for Producer {
 impl Producer {
     pub(super) fn new(options: &KafkaOptions) -> Result<Self> {
         let config = options.producer();
+        // What is wrong with it is told now.
+        let checked: Result<BaseProducer<Deliveries>, _> = config.create_with_context(Deliveries);
+        checked.map_err(failed(CONNECT, CLIENT))?;
         Ok(Self {
-            client: Mutex::new(connect(&config)?),
+            client: Mutex::default(),
             config,
             delivery_timeout: options.delivery_timeout(),
             request_timeout: options.request_timeout(),
@@ -93,24 +101,37 @@ impl Producer {
     /// A client that has lost count of what the brokers have does nothing any more: the next append gets
     /// another. What others have given to the old one fails with it, now and not at their timeout.
     fn replace_failed(&self) -> Result<()> {
-        let mut client = self.client();
-        let Some((code, reason)) = client.client().fatal_error() else {
+        let mut slot = self.slot();
+        let fatal = slot
+            .as_ref()
+            .and_then(|client| client.client().fatal_error());
+        let Some((code, reason)) = fatal else {
             return Ok(());
         };
-        let old = std::mem::replace(&mut *client, connect(&self.config)?);
-        drop(client);
+        let old = slot.replace(connect(&self.config)?);
+        drop(slot);
         warn!(%code, reason, "the kafka producer failed for good and was replaced");
         drop(old);
         Ok(())
     }
 
-    fn client(&self) -> MutexGuard<'_, Arc<Client>> {
+    fn client(&self) -> Result<Arc<Client>> {
+        let mut slot = self.slot();
+        if let Some(client) = &*slot {
+            return Ok(Arc::clone(client));
+        }
+        let client = connect(&self.config)?;
+        *slot = Some(Arc::clone(&client));
+        Ok(client)
+    }
+
+    fn slot(&self) -> MutexGuard<'_, Option<Arc<Client>>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands the records over to the client, in order; waits while its buffer is full.
     fn send(&self, topic: &Topic, append: &Append, deadline: Instant) -> Result<Sent> {
-        let client = Arc::clone(&self.client());
+        let client = self.client()?;
         let (done, confirmed) = oneshot::channel();
         let delivery = Arc::new(Delivery::new(append.records.len(), done));
         let headers = to_kafka(&append.headers);
@@ -177,7 +198,7 @@ impl Producer {
         let (producer, topic) = (Arc::clone(self), Arc::clone(topic));
         blocking(move || {
             let id = partition_to(sent.partition);
-            let client = Arc::clone(&producer.client());
+            let client = producer.client()?;
             let client = client.client();
             let bounds = client.fetch_watermarks(&topic.name, id, producer.request_timeout);
             let (_, next) = bounds.map_err(failed("bounds of a topic", &topic.name))?;
@@ -192,15 +213,17 @@ impl Producer {
     }
 
     pub(super) fn flush(&self) -> Result<()> {
-        let client = Arc::clone(&self.client());
+        let Some(client) = self.slot().clone() else {
+            return Ok(());
+        };
         let flushed = client.flush(self.delivery_timeout);
-        flushed.map_err(failed("sending what is buffered", "producer"))
+        flushed.map_err(failed("sending what is buffered", CLIENT))
     }
 }
 
 fn connect(config: &ClientConfig) -> Result<Arc<Client>> {
     let client = config.create_with_context(Deliveries).map(Arc::new);
-    client.map_err(failed("a client cannot be made", "producer"))
+    client.map_err(failed(CONNECT, CLIENT))
 }
 
 /// A client that failed for good is no lasting failure: the next append has another.

@@ -388,6 +388,25 @@ async fn statistics_stand_beside_their_dataset() {
     }
 }
 
+/// A client has heard of changes that a restored database has not.
+#[tokio::test]
+async fn a_feed_that_went_back_answers_before_one_that_stands_still() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("a", 1)).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let newest = get(&router, "/v1/changes/newest").await.body;
+    let sequence = newest["sequence"].as_u64().expect("a sequence");
+    let path =
+        |after: u64, wait_ms: u64| format!("/v1/changes/newest?after={after}&wait_ms={wait_ms}");
+    let (went_back, stands_still) = (path(sequence + 100, 30_000), path(sequence, 10_000));
+    let answered = tokio::select! {
+        answered = get(&router, &went_back) => answered,
+        other = get(&router, &stands_still) => panic!("{} came first", other.body),
+    };
+    assert_eq!(answered.body, newest);
+}
+
 #[tokio::test]
 async fn every_route_of_the_document_answers() {
     let place = Place::new().await;

@@ -1,6 +1,7 @@
 //! The registry's interface as any client of HTTP sees it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use tower::ServiceExt;
 use twinfold_client::RESERVED_FOR;
+use twinfold_http_kit::extract::JsonLimits;
 use twinfold_model::{FeatureGroup, FeatureGroupId, TrainingDataset};
 use twinfold_registry::http;
 use twinfold_testkit::weather_group;
@@ -405,6 +407,27 @@ async fn a_feed_that_went_back_answers_before_one_that_stands_still() {
         other = get(&router, &stands_still) => panic!("{} came first", other.body),
     };
     assert_eq!(answered.body, newest);
+}
+
+#[tokio::test]
+async fn bodies_are_taken_up_to_the_limits_of_the_registry() {
+    let place = Place::new().await;
+    let body = named("a", 1);
+    let length = body.to_string().len() as u64;
+    // There is room for one, also where a key is looked at before.
+    for (bytes_max, wanted) in [
+        (length - 1, StatusCode::PAYLOAD_TOO_LARGE),
+        (length, StatusCode::OK),
+    ] {
+        let bytes_max = NonZeroU64::new(bytes_max).expect("not zero");
+        let limits = JsonLimits {
+            json_bytes_max: bytes_max,
+            json_in_flight_bytes_max: bytes_max,
+        };
+        let router = http::router_with(place.registry().await, tasks(), limits);
+        let answered = post(&router, GROUPS, "key", &body).await;
+        assert_eq!(answered.status, wanted, "{}", answered.body);
+    }
 }
 
 #[tokio::test]

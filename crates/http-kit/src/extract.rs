@@ -1,27 +1,64 @@
 //! What handlers take out of a request; what is wrong with it is said as every other failure is.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{self, FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{Extensions, StatusCode};
 use futures::StreamExt;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use twinfold_client::Error;
 
-use crate::Failure;
+use crate::{Budget, Failure, Room};
 
 /// How long a body may bring nothing: what came of it is held meanwhile, and its sender may have vanished.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// How long a body in JSON may be, when a layer says so with `Extension`.
-#[derive(Debug, Clone, Copy)]
-pub struct JsonBytesMax(pub u64);
+/// How much bodies in JSON may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JsonLimits {
+    /// One of them.
+    pub json_bytes_max: NonZeroU64,
+    /// Those of all requests under way, until they are read.
+    pub json_in_flight_bytes_max: NonZeroU64,
+}
 
-impl Default for JsonBytesMax {
+impl Default for JsonLimits {
     fn default() -> Self {
-        Self(64 << 20)
+        let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
+        Self {
+            json_bytes_max: bytes(64 << 20),
+            json_in_flight_bytes_max: bytes(256 << 20),
+        }
+    }
+}
+
+/// Room for bodies in JSON, which a layer hands to all handlers with `Extension`.
+#[derive(Debug, Clone)]
+pub struct JsonRoom {
+    bytes_max: u64,
+    budget: Budget,
+}
+
+impl JsonRoom {
+    /// Has room for one body at least: what is never taken in must not be asked for again.
+    pub fn within(limits: JsonLimits) -> Self {
+        let in_flight_bytes_max = limits.json_in_flight_bytes_max.max(limits.json_bytes_max);
+        Self {
+            bytes_max: limits.json_bytes_max.get(),
+            budget: Budget::new("bodies in JSON", in_flight_bytes_max.get()),
+        }
+    }
+
+    /// What a layer has handed to a request.
+    pub fn of(extensions: &Extensions) -> Self {
+        // A router without the layer has room for each body alone.
+        let handed = extensions.get().cloned();
+        handed.unwrap_or_else(|| Self::within(JsonLimits::default()))
     }
 }
 
@@ -58,22 +95,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
-        let bytes_max = request.extensions().get::<JsonBytesMax>().copied();
-        json(request.into_body(), bytes_max.unwrap_or_default())
-            .await
-            .map(Self)
+        let room = JsonRoom::of(request.extensions());
+        json(request.into_body(), &room).await.map(Self)
     }
 }
 
 /// A body in JSON.
-pub async fn json<T: DeserializeOwned>(body: Body, bytes_max: JsonBytesMax) -> Result<T, Failure> {
-    from_json(&json_bytes(body, bytes_max).await?)
+pub async fn json<T: DeserializeOwned>(body: Body, room: &JsonRoom) -> Result<T, Failure> {
+    let (bytes, _room) = json_bytes(body, room).await?;
+    from_json(&bytes)
 }
 
-/// The bytes of a body in JSON, in one piece.
-pub async fn json_bytes(body: Body, bytes_max: JsonBytesMax) -> Result<Bytes, Failure> {
-    let chunks = collect(body, "a body in JSON", bytes_max.0, |_| Ok(())).await?;
-    Ok(chunks.concat().into())
+/// The bytes of a body in JSON, in one piece, and the room that they take.
+pub async fn json_bytes(body: Body, room: &JsonRoom) -> Result<(Bytes, Room), Failure> {
+    let mut taken = room.budget.room();
+    let take = |chunk: &Bytes| taken.grow(chunk.len());
+    let chunks = collect(body, "a body in JSON", room.bytes_max, take).await?;
+    Ok((chunks.concat().into(), taken))
 }
 
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Failure> {
@@ -144,9 +182,46 @@ fn check_size(what: &'static str, bytes: u64, bytes_max: u64) -> Result<(), Erro
 
 #[cfg(test)]
 mod tests {
-    use futures::stream;
+    use futures::{FutureExt, stream};
 
     use super::*;
+
+    #[tokio::test]
+    async fn bodies_in_json_find_no_room_until_others_are_read() {
+        let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
+        let room = JsonRoom::within(JsonLimits {
+            json_bytes_max: bytes(10),
+            json_in_flight_bytes_max: bytes(15),
+        });
+        let begun = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"[1,2,3,4,"))]);
+        let begun = Body::from_stream(begun.chain(stream::pending()));
+        let mut slow = Box::pin(json::<Vec<u32>>(begun, &room));
+        assert!((&mut slow).now_or_never().is_none());
+        let refused = json::<Vec<u32>>(Body::from("[1,2,3]"), &room).await;
+        let Err(Failure::Refused { status, code, .. }) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(
+            (status, code),
+            (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+        );
+        drop(slow);
+        for _ in 0..3 {
+            let read = json::<Vec<u32>>(Body::from("[1,2,3]"), &room).await;
+            assert_eq!(read.expect("room"), [1, 2, 3]);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_body_in_json_always_finds_room() {
+        let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
+        let room = JsonRoom::within(JsonLimits {
+            json_bytes_max: bytes(10),
+            json_in_flight_bytes_max: bytes(1),
+        });
+        let read = json::<Vec<u32>>(Body::from("[1,2,3,4]"), &room).await;
+        assert_eq!(read.expect("room"), [1, 2, 3, 4]);
+    }
 
     #[tokio::test]
     async fn a_body_is_taken_up_to_its_limit() {

@@ -4,6 +4,7 @@
 //! Serves no resource. The entry types are [`Routes`], of which a router and its OpenAPI document are made,
 //! [`Failure`], which handlers fail with, and the extractors of [`extract`].
 
+mod budget;
 pub mod extract;
 mod failure;
 mod forced;
@@ -14,6 +15,7 @@ mod routes;
 mod serve;
 
 pub use axum::Router;
+pub use budget::{Budget, Room};
 pub use failure::{Failure, no_such_method, no_such_route};
 pub use forced::Forced;
 pub use pages::{Paging, after_position, token};

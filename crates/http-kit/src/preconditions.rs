@@ -33,18 +33,24 @@ pub fn expected(headers: &HeaderMap) -> Result<Expected, Failure> {
         }
         wanted.extend(tags(text).ok_or_else(|| unreadable(header))?);
     }
-    if wanted.is_empty() {
-        return Ok(Expected::Anything);
+    match headers.get(IF_MATCH) {
+        None => Ok(Expected::Anything),
+        // Nothing but empty elements: taken for no header it would tie a change to nothing.
+        Some(header) if wanted.is_empty() => Err(unreadable(header)),
+        Some(_) => Ok(Expected::OneOf(wanted)),
     }
-    Ok(Expected::OneOf(wanted))
 }
 
-/// The tags of a list, without their quotes. A weak one keeps all of its text, and so matches nothing: a
-/// change is tied to the very state that was seen.
+/// The tags of a list, without their quotes; its elements may be empty. A weak one keeps all of its text, and
+/// so matches nothing: a change is tied to the very state that was seen.
 fn tags(list: &str) -> Option<Vec<String>> {
     let mut tags = Vec::new();
-    let mut rest = list.trim();
+    let mut rest = list;
     loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        if rest.is_empty() {
+            return Some(tags);
+        }
         let weak = rest.strip_prefix("W/");
         let quoted = weak.unwrap_or(rest).strip_prefix('"')?;
         let (tag, behind) = quoted.split_once('"')?;
@@ -53,10 +59,9 @@ fn tags(list: &str) -> Option<Vec<String>> {
             Some(_) => format!("W/\"{tag}\""),
         });
         rest = behind.trim_start();
-        if rest.is_empty() {
-            return Some(tags);
+        if !rest.is_empty() && !rest.starts_with(',') {
+            return None;
         }
-        rest = rest.strip_prefix(',')?.trim_start();
     }
 }
 
@@ -79,13 +84,16 @@ mod tests {
     fn tags_are_taken_from_every_line() {
         let one_of =
             |tags: &[&str]| Expected::OneOf(tags.iter().map(ToString::to_string).collect());
-        let cases: [(&[&'static str], Expected); 6] = [
+        let cases: [(&[&'static str], Expected); 9] = [
             (&[], Expected::Anything),
             (&["*"], Expected::Anything),
             (&[r#""a.1""#], one_of(&["a.1"])),
             (&[r#" "a.1" ,"b,2" "#], one_of(&["a.1", "b,2"])),
             (&[r#""a.1""#, r#""b.2""#], one_of(&["a.1", "b.2"])),
             (&[r#"W/"a.1", "a.2""#], one_of(&[r#"W/"a.1""#, "a.2"])),
+            (&[r#""a.1","#], one_of(&["a.1"])),
+            (&[r#" , "a.1",, "b.2" ,"#], one_of(&["a.1", "b.2"])),
+            (&["", r#""a.1""#], one_of(&["a.1"])),
         ];
         for (lines, wanted) in cases {
             let found = found(lines).expect("readable");
@@ -95,7 +103,8 @@ mod tests {
             "",
             "a.1",
             r#""a.1"#,
-            r#""a.1","#,
+            ",",
+            r#""a.1","b"#,
             r#""a.1" "a.2""#,
             r#"w/"a.1""#,
         ] {

@@ -3,6 +3,7 @@ use std::io;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::serve::ListenerExt;
 use axum::{Extension, Router};
@@ -11,6 +12,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use crate::Failure;
 
 /// After how much silence a caller is asked whether it is still there, and how often before it is given up: so
 /// a connection whose other end has vanished does not stay for ever.
@@ -26,6 +29,18 @@ impl Stopping {
     /// Returns when the server is told to stop.
     pub async fn told(&self) {
         self.0.cancelled().await;
+    }
+
+    /// What is waited for; a refusal when the server is told to stop before it has come.
+    pub async fn or_refused<T>(&self, waiting: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            waited = waiting => Ok(waited),
+            () = self.told() => Err(Failure::Refused {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "not_ready",
+                message: "the server is stopping: ask again".to_owned(),
+            }),
+        }
     }
 }
 

@@ -169,39 +169,54 @@ impl Ledger {
 /// A ledger that is being written in the background.
 pub struct Writing {
     stop: watch::Sender<bool>,
-    batches: watch::Receiver<u64>,
+    acknowledged: Acknowledged,
     /// One; it ends with this.
     task: JoinSet<Ledger>,
+}
+
+/// How many batches were acknowledged.
+#[derive(Debug, Clone)]
+pub struct Acknowledged(watch::Receiver<u64>);
+
+impl Acknowledged {
+    /// None, and there will be no more.
+    pub fn never() -> Self {
+        Self(watch::Sender::new(0).subscribe())
+    }
+
+    /// Returns when so many more are.
+    pub async fn goes_on(&mut self, batches: u64) {
+        let wanted = *self.0.borrow() + batches;
+        let reached = self.0.wait_for(|batches| *batches >= wanted);
+        let reached = tokio::time::timeout(RECOVERY_MAX, reached).await;
+        drop(reached.expect("inserts go on").expect("the writer lives"));
+    }
 }
 
 impl Writing {
     pub fn begin(mut ledger: Ledger) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (acknowledged, batches) = watch::channel(0);
+        let (acknowledging, acknowledged) = watch::channel(0);
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut pace = tokio::time::interval(PAUSE);
             pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while !*stopped.borrow() {
                 ledger.write().await;
-                acknowledged.send_modify(|batches| *batches += 1);
+                acknowledging.send_modify(|batches| *batches += 1);
                 pace.tick().await;
             }
             ledger
         });
         Self {
             stop,
-            batches,
+            acknowledged: Acknowledged(acknowledged),
             task,
         }
     }
 
-    /// Returns when so many batches more were acknowledged.
-    pub async fn goes_on(&mut self, batches: u64) {
-        let wanted = *self.batches.borrow() + batches;
-        let reached = self.batches.wait_for(|batches| *batches >= wanted);
-        let reached = tokio::time::timeout(RECOVERY_MAX, reached).await;
-        drop(reached.expect("inserts go on").expect("the writer lives"));
+    pub fn acknowledged(&self) -> Acknowledged {
+        self.acknowledged.clone()
     }
 
     pub async fn end(mut self) -> Ledger {

@@ -35,7 +35,8 @@ macro_rules! faults {
 }
 
 const FAULTS: &[(&str, Fault)] = faults! {
-    services: registry_killed, onlinefs_killed, offlinefs_killed, onlinefs_paused, offlinefs_paused;
+    services: registry_killed, registry_silent, onlinefs_killed, offlinefs_killed, onlinefs_paused,
+        offlinefs_paused;
     engines: kafka_broker_restarted, kafka_broker_killed, kafka_broker_down, kafka_killed,
         cassandra_down, postgres_restarted, postgres_killed;
     s3: s3_fails, s3_is_unavailable, s3_is_slow, s3_loses_answers;

@@ -7,11 +7,25 @@ use twinfold_testkit::{ServiceProcess, Signal, SplitMix};
 
 use crate::stage::{SESSION_TIMEOUT, Stage};
 
-/// Rows that come while a process is away wait for it, or go to another.
+/// Rows that come while a materializer is away wait for it, or go to another.
 const AWAY: Duration = Duration::from_secs(1);
+/// So many batches are acknowledged with the definitions known.
+const WITHOUT_REGISTRY: u64 = 20;
 
+/// Rows do not wait for it.
 pub async fn registry_killed(stage: &mut Stage) {
-    killed(&mut stage.processes.registry).await;
+    stage.processes.registry.kill();
+    stage.acknowledged.goes_on(WITHOUT_REGISTRY).await;
+    stage.processes.registry.start().await;
+}
+
+/// It takes connections and says nothing.
+pub async fn registry_silent(stage: &mut Stage) {
+    stage.processes.registry.signal(Signal::Stop);
+    stage.acknowledged.goes_on(WITHOUT_REGISTRY).await;
+    lasting(stage.fault).await;
+    stage.acknowledged.goes_on(WITHOUT_REGISTRY).await;
+    stage.processes.registry.signal(Signal::Continue);
 }
 
 pub async fn onlinefs_killed(stage: &mut Stage) {

@@ -14,7 +14,7 @@ use twinfold_testkit::{SplitMix, eventually};
 
 use crate::Fault;
 use crate::check;
-use crate::ledger::{Ledger, Writing, fault_group};
+use crate::ledger::{Acknowledged, Ledger, Writing, fault_group};
 use crate::settings::Settings;
 
 /// Within this everything has to be as before; most of it takes seconds.
@@ -41,6 +41,8 @@ pub struct Stage {
     pub skew_us: Arc<AtomicI64>,
     /// Whose rows are being written.
     pub topic: String,
+    /// What was written of them in this round.
+    pub acknowledged: Acknowledged,
     /// Without anything in between.
     direct: StoresConfig,
     logs: PathBuf,
@@ -85,6 +87,7 @@ impl Stage {
             fault: settings.fault,
             skew_us: Arc::default(),
             topic: String::new(),
+            acknowledged: Acknowledged::never(),
             direct,
             logs,
             groups: 0,
@@ -98,12 +101,13 @@ impl Stage {
         self.topic = group.id().resource_name(1);
         let mut ledger = self.ledger(group);
         for _ in 0..settings.rounds {
-            let mut writing = Writing::begin(ledger);
+            let writing = Writing::begin(ledger);
+            self.acknowledged = writing.acknowledged();
             let before = 1 + self.random.below(BATCHES_MAX);
-            writing.goes_on(before).await;
+            self.acknowledged.goes_on(before).await;
             fault(self).await;
             let after = 1 + self.random.below(BATCHES_MAX);
-            writing.goes_on(after).await;
+            self.acknowledged.goes_on(after).await;
             ledger = writing.end().await;
             self.prove(&ledger).await;
         }

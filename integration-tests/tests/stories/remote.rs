@@ -21,6 +21,7 @@ use twinfold_model::{
     PartitionId, ProjectName, Query, Selection, Value,
 };
 use twinfold_testkit::{all_types_group, batch, bench_group, bench_rows, rows, weather_group};
+use twinfold_wire::rest::WaitBody;
 
 twinfold_integration_tests::platform_stories!(OverHttp);
 
@@ -463,6 +464,44 @@ async fn seen(deployment: &Deployment) -> Expected {
     let tag = lines.find_map(|line| line.strip_prefix("etag: "));
     let name = tag.expect("a tag").trim_matches('"');
     Expected::OneOf(vec![name.to_owned()])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_does_not_keep_a_server_that_stops() {
+    // Longer than the server is given to stop.
+    let mut deployment = deployment_with(|config| config.http.wait_ms_max = 3_600_000).await;
+    let platform = deployment.platform();
+    create(platform, &weather_group()).await;
+    let rows = weather(&[("JFK", 1)]);
+    let mut receipt = insert_and_wait(platform, weather_group().id(), rows).await;
+    receipt.end.advance(PartitionId(0), Offset(1_000_000));
+    let body = WaitBody {
+        receipt: (&receipt).into(),
+        online: true,
+        offline: true,
+        timeout_ms: 3_600_000,
+    };
+    let body = serde_json::to_string(&body).expect("serializable");
+    let address = deployment.address().expect("behind a port");
+    let mut stream = TcpStream::connect(address).await.expect("connect");
+    let head = format!(
+        "POST /v1/platform/receipts/wait HTTP/1.1\r\nhost: twinfold\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.expect("write");
+    // It is said when the handler asks for the body.
+    let mut said = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut said).await.expect("read");
+    assert!(said.starts_with(b"HTTP/1.1 100 "), "{said:?}");
+    stream.write_all(body.as_bytes()).await.expect("write");
+
+    deployment.restart().await;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.expect("read");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains(r#""code":"not_ready""#), "{answer}");
 }
 
 /// The port's answer to a request, as text.

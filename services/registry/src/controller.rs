@@ -168,14 +168,14 @@ impl Registry {
                     return Ok(true);
                 }
                 let reason = format!("{}: {error}", step.describe());
-                warn!(feature_group.name = %id, %reason, "feature group is not what it should be");
+                warn!(feature_group = %id, %reason, "feature group is not what it should be");
                 self.note_failure(record, reason).await;
                 return Ok(false);
             }
         }
         self.failures().succeeded(id);
         let was = &record.state;
-        info!(feature_group.name = %id, ?was, "feature group is what it should be");
+        info!(feature_group = %id, ?was, "feature group is what it should be");
         self.announce().await;
         Ok(true)
     }
@@ -234,7 +234,7 @@ impl Registry {
             Ok(()) => self.announce().await,
             Err(error) if is_overtaken(&error) => {}
             Err(error) => {
-                warn!(feature_group.name = %id, %error, "state of feature group cannot be stored");
+                warn!(feature_group = %id, %error, "state of feature group cannot be stored");
             }
         }
     }

@@ -73,16 +73,6 @@ impl Registry {
         &self,
         id: &FeatureGroupId,
         added: Vec<Feature>,
-    ) -> Result<GroupRecord> {
-        self.append_features_if_expected(id, added, &Expected::Anything)
-            .await
-    }
-
-    /// The same to a group that is as it is expected to be.
-    pub async fn append_features_if_expected(
-        &self,
-        id: &FeatureGroupId,
-        added: Vec<Feature>,
         expected: &Expected,
     ) -> Result<GroupRecord> {
         for _ in 0..CHANGE_ATTEMPTS_MAX {
@@ -103,16 +93,6 @@ impl Registry {
 
     /// Changes description, tags or both; topic and tables stay as they are.
     pub async fn describe_feature_group(
-        &self,
-        id: &FeatureGroupId,
-        description: &GroupDescription,
-    ) -> Result<GroupRecord> {
-        self.describe_feature_group_if_expected(id, description, &Expected::Anything)
-            .await
-    }
-
-    /// The same with a group that is as it is expected to be.
-    pub async fn describe_feature_group_if_expected(
         &self,
         id: &FeatureGroupId,
         description: &GroupDescription,
@@ -139,16 +119,6 @@ impl Registry {
     /// Marks the group as `Deleting`; the loop drops topic and tables, then the definition. Said twice,
     /// it is the same deletion.
     pub async fn delete_feature_group(
-        &self,
-        id: &FeatureGroupId,
-        deletion: Deletion,
-    ) -> Result<()> {
-        self.delete_feature_group_if_expected(id, deletion, &Expected::Anything)
-            .await
-    }
-
-    /// The same with a group that is as it is expected to be.
-    pub async fn delete_feature_group_if_expected(
         &self,
         id: &FeatureGroupId,
         deletion: Deletion,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tracing::info;
+use twinfold_http_kit::extract::JsonLimits;
 use twinfold_service_kit::process::{self, Failure, ProcessConfig, Service};
 use twinfold_service_kit::{Fault, StoreUrl, SystemClock, TaskGroup, UrlConfig, fault};
 
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
 struct RegistryConfig {
     process: ProcessConfig,
     http: HttpConfig,
+    limits: JsonLimits,
     metadata: MetadataConfig,
     topic: TopicConfig,
     online: UrlConfig,
@@ -111,7 +113,7 @@ impl Service for RegistryService {
         let registry = Registry::open(stores.clone(), Arc::new(SystemClock), registry_config);
         let registry = registry.await?;
         info!(address = %listener.local_addr()?, "answering");
-        let router = http::router(registry.clone(), tasks.clone());
+        let router = http::router_with(registry.clone(), tasks.clone(), config.limits);
         tasks.spawn("http", |shutdown| {
             twinfold_http_kit::serve(listener, router, shutdown)
         });

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{Receipt, WaitTarget};
-use twinfold_http_kit::{Failure, Operation, Paging, Routes, after_position, extract};
+use twinfold_http_kit::{Failure, Operation, Paging, Routes, Stopping, after_position, extract};
 use twinfold_model::{EventTime, Position};
 use twinfold_wire::rest::{
     PositionBody, ProgressBody, QuarantinedRecordBody, ReceiptBody, WaitBody,
@@ -92,9 +92,11 @@ async fn delete(
     Ok(Json((&receipt).into()))
 }
 
-/// Waits for as long as is asked, up to the limit; whoever wants to wait longer asks again.
+/// Waits for as long as is asked, up to the limit; whoever wants to wait longer asks again. A server that stops
+/// is not kept.
 async fn wait(
     State(api): State<Api>,
+    stopping: Stopping,
     extract::Json(asked): extract::Json<WaitBody>,
 ) -> Result<StatusCode, Failure> {
     let receipt = Receipt::try_from(asked.receipt)?;
@@ -103,7 +105,8 @@ async fn wait(
         offline: asked.offline,
     };
     let timeout = Duration::from_millis(asked.timeout_ms.min(api.limits.wait_ms_max));
-    api.platform.wait(&receipt, target, timeout).await?;
+    let waiting = api.platform.wait(&receipt, target, timeout);
+    stopping.or_refused(waiting).await??;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,6 +1,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 
 use serde::Deserialize;
+use twinfold_http_kit::extract::JsonLimits;
 
 /// How much requests may bring or hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -12,6 +13,8 @@ pub struct HttpLimits {
     pub rows_in_flight_bytes_max: NonZeroU64,
     /// Of a body in JSON.
     pub json_bytes_max: NonZeroU64,
+    /// Of the bodies in JSON of all requests under way.
+    pub json_in_flight_bytes_max: NonZeroU64,
     /// Entries of one request for vectors.
     pub entries_max: NonZeroUsize,
     /// How long one request waits for a receipt: proxies cut what is silent for longer.
@@ -24,13 +27,24 @@ impl Default for HttpLimits {
     fn default() -> Self {
         let bytes = |bytes| NonZeroU64::new(bytes).expect("not zero");
         let count = |count| NonZeroUsize::new(count).expect("not zero");
+        let json = JsonLimits::default();
         Self {
             rows_bytes_max: bytes(1 << 30),
             rows_in_flight_bytes_max: bytes(2 << 30),
-            json_bytes_max: bytes(64 << 20),
+            json_bytes_max: json.json_bytes_max,
+            json_in_flight_bytes_max: json.json_in_flight_bytes_max,
             entries_max: count(1_000),
             wait_ms_max: 25_000,
             vector_readers_max: count(256),
+        }
+    }
+}
+
+impl HttpLimits {
+    pub(super) fn json(&self) -> JsonLimits {
+        JsonLimits {
+            json_bytes_max: self.json_bytes_max,
+            json_in_flight_bytes_max: self.json_in_flight_bytes_max,
         }
     }
 }

@@ -18,7 +18,7 @@ use axum::routing::get;
 use axum::{Extension, Json, Router, middleware};
 use serde_json::Value;
 use twinfold_client::Platform;
-use twinfold_http_kit::extract::{self, JsonBytesMax};
+use twinfold_http_kit::extract::{self, JsonRoom};
 use twinfold_http_kit::{Failure, Operation, Routes, no_such_method, no_such_route};
 use twinfold_model::FeatureGroupId;
 use twinfold_service_kit::metrics::count_requests;
@@ -42,6 +42,7 @@ struct Served {
     platform: Arc<dyn Platform>,
     limits: HttpLimits,
     rows_budget: RowsBudget,
+    json_room: JsonRoom,
     readers: Readers,
 }
 
@@ -51,17 +52,19 @@ pub fn router(platform: Arc<dyn Platform>) -> Router {
 }
 
 pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
+    let json_room = JsonRoom::within(limits.json());
     let served = Served {
         platform,
         limits,
         rows_budget: RowsBudget::new(&limits),
+        json_room: json_room.clone(),
         readers: Readers::new(limits.vector_readers_max.get()),
     };
     let routes = routes();
     let document = Json(routes.document(TITLE));
     routes
         .into_router()
-        .layer(Extension(JsonBytesMax(limits.json_bytes_max.get())))
+        .layer(Extension(json_room))
         .route("/openapi.json", get(move || async move { document }))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)

@@ -7,7 +7,7 @@ use futures::{StreamExt, future};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{BatchStream, ReadRequest, Spine};
-use twinfold_http_kit::extract::{self, JsonBytesMax, from_json, json};
+use twinfold_http_kit::extract::{self, from_json, json};
 use twinfold_http_kit::{Failure, Operation, Paging, Routes, token};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
 use twinfold_wire::arrow_stream::{REQUEST_KEY, without_request};
@@ -56,8 +56,7 @@ async fn read(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<
         let rows = api.platform.read(request).await?;
         return answer(keeping(room, rows)).await;
     }
-    let bytes_max = JsonBytesMax(api.limits.json_bytes_max.get());
-    let body: ReadBody = json(body, bytes_max).await?;
+    let body: ReadBody = json(body, &api.json_room).await?;
     let request = ReadRequest::from_body(body, None)?;
     answer(api.platform.read(request).await?).await
 }

@@ -147,7 +147,7 @@ async fn append_features(
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let features = features.into_iter().map(Feature::try_from);
     let features = features.collect::<Result<Vec<_>, _>>()?;
-    let changed = registry.append_features_if_expected(&id, features, &expected);
+    let changed = registry.append_features(&id, features, &expected);
     Ok(tagged(&changed.await?))
 }
 
@@ -159,7 +159,7 @@ async fn describe(
 ) -> TaggedGroup {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let said = said.into();
-    let described = registry.describe_feature_group_if_expected(&id, &said, &expected);
+    let described = registry.describe_feature_group(&id, &said, &expected);
     Ok(tagged(&described.await?))
 }
 
@@ -172,7 +172,7 @@ async fn delete(
 ) -> Result<StatusCode, Failure> {
     let (id, expected) = (group_id(path)?, expected(&headers)?);
     let deletion = forced.into();
-    let deleted = registry.delete_feature_group_if_expected(&id, deletion, &expected);
+    let deleted = registry.delete_feature_group(&id, deletion, &expected);
     deleted.await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -76,7 +76,7 @@ fn body(change: Change) -> ChangeBody {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wait {
-    /// Answers when there is a newer change than this. Another registry may be a moment behind.
+    /// Answers when the newest change is another than this; an older one, once a database was restored.
     #[serde(default)]
     after: u64,
     /// Or after this long, whatever it is.
@@ -91,8 +91,12 @@ async fn newest(
 ) -> Json<NewestChangeBody> {
     let mut newest = registry.newest_change();
     let patience = Duration::from_millis(wait.wait_ms.min(WAIT_MS_MAX));
+    if *newest.borrow() < wait.after {
+        // Another registry has told of it, and this one may be a moment behind.
+        registry.announce().await;
+    }
     let moved = async {
-        let moved = newest.wait_for(|sequence| *sequence > wait.after).await;
+        let moved = newest.wait_for(|sequence| *sequence != wait.after).await;
         moved.is_ok()
     };
     // Whether it moved or not, what it is now is the answer.

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tracing::warn;
 use twinfold_http_kit::Failure;
-use twinfold_http_kit::extract::{JsonBytesMax, json_bytes};
+use twinfold_http_kit::extract::{JsonRoom, json_bytes};
 use twinfold_model::EventTime;
 use twinfold_service_kit::TaskGroup;
 use twinfold_store_metadata::{Answer, KeyClaim, KeyState, KeyedRequest};
@@ -50,7 +50,7 @@ pub(super) async fn once(
         return Ok(next.run(request).await);
     };
     let (parts, body) = request.into_parts();
-    let body = json_bytes(body, JsonBytesMax::default()).await?;
+    let (body, room) = json_bytes(body, &JsonRoom::of(&parts.extensions)).await?;
     let digest = digest(&parts, &body);
     let at = registry.now();
     match registry.claim_key(&key, &digest, at).await? {
@@ -60,6 +60,8 @@ pub(super) async fn once(
         KeyState::Claimed => {}
     }
     let request = Request::from_parts(parts, Body::from(body));
+    // Who serves the request takes room for its body again.
+    drop(room);
     let (told, answer) = oneshot::channel();
     // To its end, also when the caller has gone: it comes back for the answer.
     tasks.spawn("keyed request", |_| async move {

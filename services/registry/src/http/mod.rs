@@ -13,11 +13,11 @@ mod schemas;
 mod training_datasets;
 
 use axum::routing::{any, get};
-use axum::{Json, Router, middleware};
+use axum::{Extension, Json, Router, middleware};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
-use twinfold_http_kit::extract::Path;
+use twinfold_http_kit::extract::{JsonLimits, JsonRoom, Path};
 use twinfold_http_kit::{Failure, Paging, Routes, no_such_method, no_such_route};
 use twinfold_model::{FeatureGroupId, ProjectName};
 use twinfold_service_kit::TaskGroup;
@@ -33,9 +33,14 @@ const WAIT_MS_MAX: u64 = 30_000;
 
 type Answer<T> = Result<Json<T>, Failure>;
 
+/// Every route, within the usual limits.
+pub fn router(registry: Registry, tasks: TaskGroup) -> Router {
+    router_with(registry, tasks, JsonLimits::default())
+}
+
 /// Every route: ours below `/v1` with the document that describes them, those of a schema registry at the
 /// root. Where another registry keeps the schemas, the root refers to it.
-pub fn router(registry: Registry, tasks: TaskGroup) -> Router {
+pub fn router_with(registry: Registry, tasks: TaskGroup, limits: JsonLimits) -> Router {
     let keyed = Keyed {
         registry: registry.clone(),
         tasks,
@@ -45,6 +50,7 @@ pub fn router(registry: Registry, tasks: TaskGroup) -> Router {
     let resources = routes
         .into_router()
         .layer(middleware::from_fn_with_state(keyed, idempotency::once))
+        .layer(Extension(JsonRoom::within(limits)))
         .route("/openapi.json", get(move || async move { document }))
         .route("/v1/{*unknown}", any(no_such_route))
         .method_not_allowed_fallback(no_such_method)

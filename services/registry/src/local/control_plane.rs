@@ -50,9 +50,7 @@ impl FeatureGroups for LocalRegistry {
         expected: &Expected,
         wait: Duration,
     ) -> Result<Arc<GroupDefinition>> {
-        let appended = self
-            .registry
-            .append_features_if_expected(id, features, expected);
+        let appended = self.registry.append_features(id, features, expected);
         appended.await?;
         self.active(id, wait).await
     }
@@ -64,7 +62,7 @@ impl FeatureGroups for LocalRegistry {
         expected: &Expected,
     ) -> Result<Arc<GroupDefinition>> {
         let registry = &self.registry;
-        let described = registry.describe_feature_group_if_expected(id, description, expected);
+        let described = registry.describe_feature_group(id, description, expected);
         Ok(Arc::new(definition(described.await?)))
     }
 
@@ -75,9 +73,7 @@ impl FeatureGroups for LocalRegistry {
         expected: &Expected,
         wait: Duration,
     ) -> Result<()> {
-        let deleted = self
-            .registry
-            .delete_feature_group_if_expected(id, deletion, expected);
+        let deleted = self.registry.delete_feature_group(id, deletion, expected);
         deleted.await?;
         Ok(self.registry.wait_removed(id, wait).await?)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tokio::task::JoinSet;
-use twinfold_client::Deletion;
+use twinfold_client::{Deletion, Expected};
 use twinfold_model::{
     CompareOp, DatasetFormat, DatasetSource, DatasetSpec, DatasetSplit, EventTime, Feature,
     FeatureGroup, FeatureGroupId, FeatureType, FeatureView, FeatureViewId, Filter,
@@ -111,7 +111,11 @@ async fn features_appended_at_the_same_time_are_all_kept() {
     for caller in 0..5 {
         let registry = registry.clone();
         let added = Feature::new(&format!("added_{caller}"), FeatureType::Int).expect("valid");
-        callers.spawn(async move { registry.append_features(&id(), vec![added]).await });
+        callers.spawn(async move {
+            registry
+                .append_features(&id(), vec![added], &Expected::Anything)
+                .await
+        });
     }
     for record in callers.join_all().await {
         record.expect("appended");
@@ -126,7 +130,11 @@ async fn features_appended_at_the_same_time_are_all_kept() {
     let required = Feature::new("late", FeatureType::Int)
         .expect("valid")
         .required();
-    let refused = text(registry.append_features(&id(), vec![required]).await);
+    let refused = text(
+        registry
+            .append_features(&id(), vec![required], &Expected::Anything)
+            .await,
+    );
     assert!(
         refused.contains("is neither nullable nor has a default; create version 2"),
         "{refused}"
@@ -147,6 +155,7 @@ async fn a_new_description_touches_nothing_else() {
                 description: Some("what the weather is".to_owned()),
                 tags: Some(tags.clone()),
             },
+            &Expected::Anything,
         )
         .await
         .expect("exists");
@@ -162,12 +171,16 @@ async fn a_new_description_touches_nothing_else() {
         description: None,
         tags: Some(BTreeMap::new()),
     };
-    let again = registry.describe_feature_group(&id(), &without_tags).await;
+    let again = registry
+        .describe_feature_group(&id(), &without_tags, &Expected::Anything)
+        .await;
     let again = again.expect("exists");
     assert_eq!(again.group.description(), "what the weather is");
     assert!(again.group.tags().is_empty());
     let seen = *registry.newest_change().borrow();
-    let same = registry.describe_feature_group(&id(), &without_tags).await;
+    let same = registry
+        .describe_feature_group(&id(), &without_tags, &Expected::Anything)
+        .await;
     assert_eq!(same.expect("exists"), again, "nothing was said anew");
     assert_eq!(registry.changes(seen, 10).await.expect("reads"), []);
     registry.reconcile_once().await.expect("reads");
@@ -181,7 +194,9 @@ async fn nothing_said_changes_nothing_also_where_a_default_equals_nothing() {
     let group = changed(|spec| spec.features[2].default = Some(Value::Double(f64::NAN)));
     let created = registry.create_feature_group(group).await.expect("new");
     let nothing = GroupDescription::default();
-    let described = registry.describe_feature_group(&id(), &nothing).await;
+    let described = registry
+        .describe_feature_group(&id(), &nothing, &Expected::Anything)
+        .await;
     assert_eq!(described.expect("exists").revision, created.revision);
 }
 
@@ -297,7 +312,7 @@ async fn a_group_in_use_is_deleted_only_by_force() {
         .await
         .expect("reserved");
     let refused = registry
-        .delete_feature_group(&id(), Deletion::RefuseIfUsed)
+        .delete_feature_group(&id(), Deletion::RefuseIfUsed, &Expected::Anything)
         .await;
     assert_eq!(
         text(refused),
@@ -306,11 +321,11 @@ async fn a_group_in_use_is_deleted_only_by_force() {
     );
     assert_eq!(registry.pinned_commits(&id()).await.expect("reads"), [3, 5]);
     registry
-        .delete_feature_group(&id(), Deletion::Force)
+        .delete_feature_group(&id(), Deletion::Force, &Expected::Anything)
         .await
         .expect("forced");
     registry
-        .delete_feature_group(&id(), Deletion::Force)
+        .delete_feature_group(&id(), Deletion::Force, &Expected::Anything)
         .await
         .expect("said twice");
     let late = text(registry.create_feature_view(view(2)).await);

@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use twinfold_client::{Definitions, Deletion};
+use twinfold_client::{Definitions, Deletion, Expected};
 use twinfold_model::{
     Error as ModelError, Feature, FeatureGroupId, FeatureType, GroupDescription, SchemaId,
 };
@@ -154,7 +154,9 @@ async fn a_groups_schemas_have_the_ids_that_are_given_elsewhere() {
     let created = created.expect("new");
     assert_eq!(created.schema, SchemaId(2), "the first is another's");
     elsewhere.register("other-value", &json!("bytes")).await;
-    let evolved = registry.append_features(&id(), humidity()).await;
+    let evolved = registry
+        .append_features(&id(), humidity(), &Expected::Anything)
+        .await;
     assert_eq!(evolved.expect("nullable").schema, SchemaId(4));
 
     let theirs = elsewhere.versions("default.weather_1-value").await;
@@ -174,7 +176,9 @@ async fn a_groups_schemas_have_the_ids_that_are_given_elsewhere() {
         description: Some("storms".to_owned()),
         tags: None,
     };
-    let described = registry.describe_feature_group(&id(), &storms).await;
+    let described = registry
+        .describe_feature_group(&id(), &storms, &Expected::Anything)
+        .await;
     let described = described.expect("nothing to ask elsewhere");
     assert_eq!(described.schema, SchemaId(4));
     elsewhere.comes_back();
@@ -199,7 +203,9 @@ async fn a_later_life_of_a_group_has_a_subject_of_its_own() {
     let registry = registry_beside(&place, &elsewhere).await;
     let created = registry.create_feature_group(weather_group()).await;
     let first = created.expect("new").schema;
-    let deleting = registry.delete_feature_group(&id(), Deletion::Force).await;
+    let deleting = registry
+        .delete_feature_group(&id(), Deletion::Force, &Expected::Anything)
+        .await;
     deleting.expect("there");
     registry.reconcile_once().await.expect("reads");
     let created = registry.create_feature_group(weather_group()).await;
@@ -294,7 +300,9 @@ async fn a_group_is_not_created_while_nobody_answers() {
     let created = registry.create_feature_group(weather_group()).await;
     let created = created.expect("it answers again");
     elsewhere.goes_down();
-    let evolved = registry.append_features(&id(), humidity()).await;
+    let evolved = registry
+        .append_features(&id(), humidity(), &Expected::Anything)
+        .await;
     assert!(evolved.is_err_and(|error| error.retry()));
     let record = registry.feature_group(&id()).await.expect("there");
     assert_eq!(record, created);

@@ -1,6 +1,7 @@
 //! The registry's interface as any client of HTTP sees it.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,6 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value as Json, json};
 use tower::ServiceExt;
 use twinfold_client::RESERVED_FOR;
+use twinfold_http_kit::extract::JsonLimits;
 use twinfold_model::{FeatureGroup, FeatureGroupId, TrainingDataset};
 use twinfold_registry::http;
 use twinfold_testkit::weather_group;
@@ -385,6 +387,46 @@ async fn statistics_stand_beside_their_dataset() {
         assert_eq!(none.status, StatusCode::NOT_FOUND);
         let said = none.body["message"].as_str().expect("a message");
         assert!(said.starts_with(message), "{said}");
+    }
+}
+
+/// A client has heard of changes that a restored database has not.
+#[tokio::test]
+async fn a_feed_that_went_back_answers_before_one_that_stands_still() {
+    let place = Place::new().await;
+    let router = router(&place).await;
+    let made = ask(&router, Method::POST, GROUPS, &[], &named("a", 1)).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+    let newest = get(&router, "/v1/changes/newest").await.body;
+    let sequence = newest["sequence"].as_u64().expect("a sequence");
+    let path =
+        |after: u64, wait_ms: u64| format!("/v1/changes/newest?after={after}&wait_ms={wait_ms}");
+    let (went_back, stands_still) = (path(sequence + 100, 30_000), path(sequence, 10_000));
+    let answered = tokio::select! {
+        answered = get(&router, &went_back) => answered,
+        other = get(&router, &stands_still) => panic!("{} came first", other.body),
+    };
+    assert_eq!(answered.body, newest);
+}
+
+#[tokio::test]
+async fn bodies_are_taken_up_to_the_limits_of_the_registry() {
+    let place = Place::new().await;
+    let body = named("a", 1);
+    let length = body.to_string().len() as u64;
+    // There is room for one, also where a key is looked at before.
+    for (bytes_max, wanted) in [
+        (length - 1, StatusCode::PAYLOAD_TOO_LARGE),
+        (length, StatusCode::OK),
+    ] {
+        let bytes_max = NonZeroU64::new(bytes_max).expect("not zero");
+        let limits = JsonLimits {
+            json_bytes_max: bytes_max,
+            json_in_flight_bytes_max: bytes_max,
+        };
+        let router = http::router_with(place.registry().await, tasks(), limits);
+        let answered = post(&router, GROUPS, "key", &body).await;
+        assert_eq!(answered.status, wanted, "{}", answered.body);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use twinfold_client::Deletion;
+use twinfold_client::{Deletion, Expected};
 use twinfold_model::{Feature, FeatureGroup, FeatureType, ResourceState};
 use twinfold_registry::{Error, Pass, Registry};
 use twinfold_testkit::{eventually, weather_group};
@@ -136,7 +136,7 @@ async fn a_deletion_goes_on_after_a_failure_or_a_crash_at_any_step() {
             let registry = active(&place).await;
             let id = weather_group().id().clone();
             registry
-                .delete_feature_group(&id, Deletion::RefuseIfUsed)
+                .delete_feature_group(&id, Deletion::RefuseIfUsed, &Expected::Anything)
                 .await
                 .expect("unused");
             place.world.breaks(call, fault);
@@ -155,7 +155,9 @@ async fn a_deletion_goes_on_after_a_failure_or_a_crash_at_any_step() {
 
             let restarted = place.registry().await;
             assert_eq!(state(&restarted).await, ResourceState::Deleting, "{call}");
-            let refused = restarted.append_features(&id, Vec::new()).await;
+            let refused = restarted
+                .append_features(&id, Vec::new(), &Expected::Anything)
+                .await;
             assert!(
                 matches!(refused, Err(Error::BeingDeleted { .. })),
                 "{refused:?}"
@@ -188,7 +190,7 @@ async fn added_features_reach_the_history_before_the_group_is_active_again() {
     let before = registry.feature_group(&id).await.expect("exists");
     let added = Feature::new("humidity", FeatureType::Double).expect("valid");
     let after = registry
-        .append_features(&id, vec![added])
+        .append_features(&id, vec![added], &Expected::Anything)
         .await
         .expect("nullable");
     assert_ne!(after.schema, before.schema);
@@ -234,7 +236,7 @@ async fn what_changes_during_a_pass_is_not_marked_as_made() {
         .await;
         let added = Feature::new("humidity", FeatureType::Double).expect("valid");
         registry
-            .append_features(&id, vec![added])
+            .append_features(&id, vec![added], &Expected::Anything)
             .await
             .expect("nullable");
         // The pass that began with the older definition goes on to its last step.
@@ -271,7 +273,7 @@ async fn the_loop_works_when_woken_and_retries_by_itself() {
         place.clock.advance(Duration::from_secs(1));
         registry.wait_active(&id, DEADLINE).await.expect("recovers");
         registry
-            .delete_feature_group(&id, Deletion::RefuseIfUsed)
+            .delete_feature_group(&id, Deletion::RefuseIfUsed, &Expected::Anything)
             .await
             .expect("unused");
         registry.wait_removed(&id, DEADLINE).await.expect("goes");
@@ -336,7 +338,7 @@ async fn of_two_registries_one_works_and_both_hear_of_it() {
         place.world.heals();
         let changes = async {
             two.wait_active(&id, DEADLINE).await.expect("hears of it");
-            two.delete_feature_group(&id, Deletion::RefuseIfUsed)
+            two.delete_feature_group(&id, Deletion::RefuseIfUsed, &Expected::Anything)
                 .await
                 .expect("unused");
             one.wait_removed(&id, DEADLINE).await.expect("hears of it");

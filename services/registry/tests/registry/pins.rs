@@ -1,6 +1,6 @@
 //! Training datasets and the life of the groups that they were read from.
 
-use twinfold_client::Deletion;
+use twinfold_client::{Deletion, Expected};
 use twinfold_model::{PinnedTable, TrainingDataset};
 use twinfold_registry::{Error, Registry};
 use twinfold_testkit::weather_group;
@@ -23,7 +23,7 @@ async fn put(registry: &Registry, pins: Vec<PinnedTable>) -> Result<(), Error> {
 
 async fn delete(registry: &Registry) {
     registry
-        .delete_feature_group(&id(), Deletion::Force)
+        .delete_feature_group(&id(), Deletion::Force, &Expected::Anything)
         .await
         .expect("forced");
 }

@@ -2,7 +2,7 @@
 
 use reqwest::Method;
 use serde_json::{Value as Json, json};
-use twinfold_client::Deletion;
+use twinfold_client::{Deletion, Expected};
 use twinfold_model::{Error as ModelError, Feature, FeatureType, SchemaId};
 use twinfold_registry::Error;
 use twinfold_testkit::weather_group;
@@ -39,7 +39,10 @@ async fn a_groups_own_schemas_are_versions_of_its_subject() {
     let first = server.get(&format!("{VERSIONS}/latest")).await;
     let humidity = Feature::new("humidity", FeatureType::Double).expect("valid");
     let id = weather_group().id().clone();
-    let evolved = server.registry.append_features(&id, vec![humidity]).await;
+    let evolved = server
+        .registry
+        .append_features(&id, vec![humidity], &Expected::Anything)
+        .await;
     let evolved = evolved.expect("nullable");
     assert_eq!(server.get(VERSIONS).await, json!([1, 2]));
     let second = server.get(&format!("{VERSIONS}/latest")).await;
@@ -154,7 +157,7 @@ async fn a_group_does_not_evolve_away_from_its_producers() {
     let humidity = |r#type| vec![Feature::new("humidity", r#type).expect("valid")];
     let refused = server
         .registry
-        .append_features(&id, humidity(FeatureType::Double))
+        .append_features(&id, humidity(FeatureType::Double), &Expected::Anything)
         .await;
     let Err(Error::Invalid(ModelError::IncompatibleEvolution { reason, .. })) = &refused else {
         panic!("{refused:?}");
@@ -165,7 +168,7 @@ async fn a_group_does_not_evolve_away_from_its_producers() {
     );
     server
         .registry
-        .append_features(&id, humidity(FeatureType::String))
+        .append_features(&id, humidity(FeatureType::String), &Expected::Anything)
         .await
         .expect("rows stay readable");
 }
@@ -184,7 +187,10 @@ async fn what_was_registered_before_the_group_does_not_bind_it() {
         [schema]
     );
     let humidity = Feature::new("humidity", FeatureType::Double).expect("valid");
-    let evolved = server.registry.append_features(&id, vec![humidity]).await;
+    let evolved = server
+        .registry
+        .append_features(&id, vec![humidity], &Expected::Anything)
+        .await;
     evolved.expect("no row was written with the other schema");
 }
 
@@ -199,9 +205,10 @@ async fn subjects_go_with_their_group() {
         )
         .await;
     let id = weather_group().id().clone();
-    let deleting = server
-        .registry
-        .delete_feature_group(&id, Deletion::RefuseIfUsed);
+    let deleting =
+        server
+            .registry
+            .delete_feature_group(&id, Deletion::RefuseIfUsed, &Expected::Anything);
     deleting.await.expect("unused");
     let late = weather(&[("temp", json!("float"))]);
     server

@@ -86,18 +86,6 @@ impl Table {
         Self::prepare(session, format!("\"{keyspace}\".\"{name}\"")).await
     }
 
-    /// Opens the one table of a keyspace.
-    pub async fn only(contact_points: &str, keyspace: &str) -> Self {
-        let session = connect(contact_points, 1).await;
-        let statement = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
-        let answer = session.query_unpaged(statement, (keyspace,)).await;
-        let answer = answer.expect("the tables of the keyspace");
-        let rows = answer.into_rows_result().expect("rows");
-        assert_eq!(rows.rows_num(), 1, "tables in {keyspace}");
-        let (name,) = rows.first_row::<(String,)>().expect("a table");
-        Self::prepare(session, format!("\"{keyspace}\".\"{name}\"")).await
-    }
-
     /// The same table through other connections.
     async fn again(&self, contact_points: &str, connections: usize) -> Self {
         let session = connect(contact_points, connections).await;
@@ -154,7 +142,7 @@ impl Table {
 /// Writes all rows in the best of the arrangements, which a tenth of the rows shows.
 pub async fn insert(contact_points: &str, keyspace: &str, rows: Vec<Row>) -> Outcome {
     let rows: Arc<[Row]> = rows.into();
-    let table = Table::create(contact_points, keyspace, "bare").await;
+    let table = Table::create(contact_points, keyspace, super::TABLE).await;
     let mut best: Option<(f64, Arrangement)> = None;
     for arrangement in ARRANGEMENTS {
         let through = table.again(contact_points, arrangement.connections).await;

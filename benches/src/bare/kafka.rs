@@ -153,10 +153,10 @@ fn client(servers: &str, group: &str) -> BaseConsumer {
         .set("isolation.level", "read_committed")
         .set("check.crcs", "true")
         .set("fetch.wait.max.ms", "100")
-        .set("fetch.max.bytes", (32 << 20).to_string())
+        .set("fetch.max.bytes", (8 << 20).to_string())
         .set("max.partition.fetch.bytes", (4 << 20).to_string())
-        .set("queued.min.messages", "1000000")
-        .set("queued.max.messages.kbytes", (32 << 10).to_string())
+        .set("queued.min.messages", "100000")
+        .set("queued.max.messages.kbytes", (8 << 10).to_string())
         .set("fetch.queue.backoff.ms", "5");
     config.create().expect("a client")
 }

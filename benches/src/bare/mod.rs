@@ -11,6 +11,8 @@ use twinfold_testkit::program;
 
 use crate::Outcome;
 
+/// Where it writes.
+pub const TABLE: &str = "bare";
 /// What `relay` says when it reads the topic.
 pub const READY: &str = "ready";
 

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use twinfold_benches::bare::{READY, cql, kafka};
+use twinfold_benches::bare::{READY, TABLE, cql, kafka};
 use twinfold_benches::{Outcome, Stopwatch};
 use twinfold_store_online::TableConfig;
 
@@ -38,11 +38,11 @@ async fn upsert(servers: &str, topic: &str) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("file://{}", folder.path().display());
     let store = twinfold_store_online::open(&url).await.expect("a store");
-    let created = store.create_table("bare", TableConfig::default()).await;
+    let created = store.create_table(TABLE, TableConfig::default()).await;
     created.expect("a table");
     let watch = Stopwatch::start();
     for rows in rows.chunks(UPSERT_ROWS) {
-        store.upsert("bare", rows).await.expect("upsert");
+        store.upsert(TABLE, rows).await.expect("upsert");
     }
     store.flush().await.expect("flush");
     let outcome = watch.stop(rows.len());
@@ -53,7 +53,7 @@ async fn upsert(servers: &str, topic: &str) -> Outcome {
 /// What somebody would write by hand: everything that has come goes into the table, then the next. Works
 /// until it is killed.
 async fn relay(servers: &str, topic: &str, contact_points: &str, keyspace: &str) -> ! {
-    let table = cql::Table::create(contact_points, keyspace, "bare").await;
+    let table = cql::Table::create(contact_points, keyspace, TABLE).await;
     let source = kafka::Source::open(servers, topic, kafka::Start::End);
     println!("{READY}");
     std::io::stdout().flush().expect("somebody listens");

@@ -180,7 +180,7 @@ impl Run<'_> {
             }
             Event::Revoked(partitions) => {
                 self.metrics.rebalanced();
-                debug!(consumer = self.consumer.name, group = %self.consumer.group, ?partitions, "partitions revoked");
+                debug!(consumer = self.consumer.name, feature_group = %self.consumer.group, ?partitions, "partitions revoked");
                 self.write(shutdown).await?;
                 self.commit(shutdown).await?;
                 // From here on another member counts for them.
@@ -218,7 +218,7 @@ impl Run<'_> {
             failed => failed,
         };
         if let Err(error) = kept {
-            warn!(consumer = self.consumer.name, group = %self.consumer.group, %error, "rows are left for the next attempt");
+            warn!(consumer = self.consumer.name, feature_group = %self.consumer.group, %error, "rows are left for the next attempt");
         }
     }
 
@@ -251,7 +251,7 @@ impl Run<'_> {
             }
             self.written.advance(*partition, offset);
         }
-        info!(consumer = self.consumer.name, group = %self.consumer.group, partitions = partitions.len(), "partitions assigned");
+        info!(consumer = self.consumer.name, feature_group = %self.consumer.group, partitions = partitions.len(), "partitions assigned");
         self.consumer.publish(&self.written, None);
         Ok(())
     }
@@ -321,7 +321,7 @@ impl Run<'_> {
             Ok(reached) => self.written.merge(&reached),
             Err(error) => {
                 if let Err(also) = filled {
-                    warn!(consumer = self.consumer.name, group = %self.consumer.group, error = %also, "no rows could be taken in beside a write that failed");
+                    warn!(consumer = self.consumer.name, feature_group = %self.consumer.group, error = %also, "no rows could be taken in beside a write that failed");
                 }
                 return Err(error);
             }
@@ -344,7 +344,7 @@ impl Run<'_> {
     /// is left, and so is what nobody says anything of: it stays in the topic.
     async fn end(&mut self, shutdown: &CancellationToken) -> Result<()> {
         let Some(definition) = self.consumer.definition_at_last(shutdown).await else {
-            warn!(consumer = self.consumer.name, group = %self.consumer.group, "rows are left for the next start: the group's definition cannot be read");
+            warn!(consumer = self.consumer.name, feature_group = %self.consumer.group, "rows are left for the next start: the group's definition cannot be read");
             return Ok(());
         };
         if definition?.is_none() {

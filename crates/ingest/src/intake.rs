@@ -164,10 +164,10 @@ impl<'a> Intake<'a> {
             Some(Ok(true)) => self.committed.merge(durable),
             Some(Ok(false)) => {}
             Some(Err(error)) if error.retry() => {
-                warn!(consumer = name, %group, %error, "progress is not stored");
+                warn!(consumer = name, feature_group = %group, %error, "progress is not stored");
             }
             Some(Err(error)) => return Err(error.into()),
-            None => warn!(consumer = name, %group, "progress is not stored before the end"),
+            None => warn!(consumer = name, feature_group = %group, "progress is not stored before the end"),
         }
         Ok(())
     }

@@ -124,7 +124,7 @@ impl Supervisor {
             .running
             .extract_if(|resource, _| !is_kept(resource));
         for (resource, Running { group, task }) in gone {
-            info!(consumer = self.name, %group, "stopping");
+            info!(consumer = self.name, feature_group = %group, "stopping");
             task.cancel();
             // At once: a group of the same name must not inherit its positions.
             self.statuses.forget(&group);
@@ -214,11 +214,11 @@ async fn keep_running(consumer: &Consumer, sinks: &dyn SinkFactory, shutdown: Ca
         };
         let definition = consumer.definition_at_last(&shutdown).await;
         if matches!(definition, Some(Ok(None))) {
-            debug!(consumer = consumer.name, group = %consumer.group, %error, "the group is gone");
+            debug!(consumer = consumer.name, feature_group = %consumer.group, %error, "the group is gone");
             return;
         }
         let attempt = failures.count(&consumer.status.borrow().positions);
-        error!(consumer = consumer.name, group = %consumer.group, attempt, %error, "stopped by an error");
+        error!(consumer = consumer.name, feature_group = %consumer.group, attempt, %error, "stopped by an error");
         consumer
             .status
             .send_modify(|status| status.failing = Some(error.to_string()));

@@ -44,7 +44,7 @@ impl Writer<'_> {
             if !error.retry || shutdown.is_cancelled() {
                 return Err(error.into());
             }
-            warn!(consumer = consumer.name, group = %consumer.group, attempt, %error, "write failed, trying again");
+            warn!(consumer = consumer.name, feature_group = %consumer.group, attempt, %error, "write failed, trying again");
             consumer.publish(&Positions::new(), Some(error.to_string()));
             // Told to stop, it is tried a last time.
             let pause = tokio::time::sleep(plan::backoff(attempt, &consumer.limits));

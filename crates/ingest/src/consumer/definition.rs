@@ -32,7 +32,7 @@ impl Run<'_> {
             }
             Ok(_) => Ok(true),
             Err(error) => {
-                warn!(consumer = self.consumer.name, group = %self.consumer.group, %error, "the group's definition cannot be read");
+                warn!(consumer = self.consumer.name, feature_group = %self.consumer.group, %error, "the group's definition cannot be read");
                 Ok(true)
             }
         }

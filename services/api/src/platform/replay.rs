@@ -148,7 +148,7 @@ impl Drop for Claim {
 
 async fn end(control_plane: &dyn ControlPlane, group: &FeatureGroupId, replay: &str) {
     if let Err(error) = control_plane.end_replay(group, replay).await {
-        warn!(%group, %error, "others cannot replay it until the claim of this replay has lapsed");
+        warn!(feature_group = %group, %error, "others cannot replay it until the claim of this replay has lapsed");
     }
 }
 

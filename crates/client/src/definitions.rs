@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use twinfold_model::{FeatureGroup, FeatureGroupId, QuarantinedRecord, ResourceState, SchemaId};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A feature group as writers and consumers need it.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,29 @@ pub struct GroupDefinition {
     pub resource: String,
     /// The schema that writers use now.
     pub schema: SchemaId,
+}
+
+/// Says of a group what it is instead of active.
+pub(crate) fn not_ready(id: &FeatureGroupId, state: &ResourceState) -> Error {
+    let reason: &str = match state {
+        ResourceState::Creating => "it is being created",
+        ResourceState::Active => "it is active",
+        ResourceState::Deleting => "it is being deleted",
+        ResourceState::Failed { reason } => reason,
+    };
+    Error::NotReady {
+        group: id.to_string(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// Says of a group that was there that it is no longer.
+pub(crate) fn deleted_meanwhile(id: &FeatureGroupId) -> Error {
+    Error::NotFound {
+        what: "feature group".into(),
+        name: id.to_string(),
+        hint: "; it was deleted meanwhile".to_owned(),
+    }
 }
 
 /// A schema that rows of a group are written with.

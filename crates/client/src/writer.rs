@@ -10,7 +10,8 @@ use twinfold_store_topic::{Append, Appended, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
-use crate::progress::topic_failed;
+use crate::definitions::not_ready;
+use crate::progress::append_failed;
 use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
 
 /// Hears how many rows of an insert are in the topic so far.
@@ -119,6 +120,14 @@ impl TopicWriter {
         let mut encoder = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
+        let failed = |error| append_failed(definition, error);
+        let mut note = |appended: twinfold_store_topic::Result<Vec<Appended>>| {
+            for block in &appended.map_err(failed)? {
+                receipt.note(block);
+            }
+            on_progress(receipt.rows);
+            Ok::<(), Error>(())
+        };
         let mut appending = FuturesOrdered::new();
         for slice in batches.iter().flat_map(slices) {
             let encoding = tokio::task::spawn_blocking(move || {
@@ -129,45 +138,31 @@ impl TopicWriter {
             let (encoder_back, appends) = loop {
                 tokio::select! {
                     encoded = &mut encoding => break encoded.map_err(thread_failed)?,
-                    Some(appended) = appending.next() => note(&mut receipt, appended, on_progress)?,
+                    Some(appended) = appending.next() => note(appended)?,
                 }
             };
             encoder = encoder_back;
             while appending.len() >= APPENDS_UNDER_WAY_MAX
                 && let Some(appended) = appending.next().await
             {
-                note(&mut receipt, appended, on_progress)?;
+                note(appended)?;
             }
             appending.push_back(self.topics.append(topic, appends?));
         }
         while let Some(appended) = appending.next().await {
-            note(&mut receipt, appended, on_progress)?;
+            note(appended)?;
         }
-        self.topics.sync(topic).await.map_err(topic_failed)?;
+        self.topics.sync(topic).await.map_err(failed)?;
         Ok(receipt)
     }
 }
 
-fn note(
-    receipt: &mut Receipt,
-    appended: twinfold_store_topic::Result<Vec<Appended>>,
-    on_progress: OnProgress<'_>,
-) -> Result<()> {
-    for block in &appended.map_err(topic_failed)? {
-        receipt.note(block);
-    }
-    on_progress(receipt.rows);
-    Ok(())
-}
-
 fn check_writable(definition: &GroupDefinition) -> Result<()> {
-    if definition.state != ResourceState::Deleting {
-        return Ok(());
+    if definition.state == ResourceState::Deleting {
+        return Err(not_ready(definition.group.id(), &definition.state));
     }
-    Err(Error::NotReady {
-        group: definition.group.id().to_string(),
-        reason: "it is being deleted".to_owned(),
-    })
+    // One that is being made is told from one that evolves by its topic, which is not there yet.
+    Ok(())
 }
 
 /// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the
@@ -286,5 +281,44 @@ impl<'a> Blocks<'a> {
             }
         }
         appends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::SchemaId;
+    use twinfold_testkit::{rows, temp_dir, weather_group};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_of_a_group_without_a_topic_are_told_why() {
+        let folder = temp_dir();
+        let url = format!("file://{}", folder.path().display());
+        let topics = twinfold_store_topic::open(&url).await.expect("a log");
+        let writer = TopicWriter { topics };
+        let failed = ResourceState::Failed {
+            reason: "the disk is full".to_owned(),
+        };
+        for (state, retry, said) in [
+            (ResourceState::Creating, true, "it is being created"),
+            (failed, true, "the disk is full"),
+            (ResourceState::Active, false, "it was deleted meanwhile"),
+        ] {
+            let group = weather_group();
+            let batches = vec![rows(&group, 1, 3)];
+            let definition = Arc::new(GroupDefinition {
+                resource: group.id().resource_name(1),
+                group,
+                state,
+                schema: SchemaId(1),
+            });
+            let now = EventTime::from_micros(0);
+            let inserted = writer.insert(&definition, batches, now, &|_| ()).await;
+            let error = inserted.expect_err("there is no topic");
+            assert_eq!(error.retry(), retry, "{error}");
+            assert_eq!(matches!(error, Error::NotReady { .. }), retry, "{error:?}");
+            assert!(error.to_string().ends_with(said), "{error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use twinfold_wire::rest::{
 };
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
+use crate::definitions::{deleted_meanwhile, not_ready};
 use crate::remote::preconditions::tied;
 use crate::{
     Definitions as _, Deletion, Error, Expected, FeatureGroups, GroupDefinition, Result,
@@ -134,11 +135,7 @@ impl RemoteRegistry {
                 ResourceState::Deleting => Look::Done(Err(not_ready(id, &found.state))),
                 state => Look::Again(state),
             },
-            _ => Look::Done(Err(Error::NotFound {
-                what: "feature group".into(),
-                name: id.to_string(),
-                hint: "; it was deleted meanwhile".to_owned(),
-            })),
+            _ => Look::Done(Err(deleted_meanwhile(id))),
         };
         self.look(id, wait, is_active).await?
     }
@@ -191,18 +188,5 @@ impl RemoteRegistry {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-fn not_ready(id: &FeatureGroupId, state: &ResourceState) -> Error {
-    let reason: &str = match state {
-        ResourceState::Creating => "it is being created",
-        ResourceState::Active => "it is active",
-        ResourceState::Deleting => "it is being deleted",
-        ResourceState::Failed { reason } => reason,
-    };
-    Error::NotReady {
-        group: id.to_string(),
-        reason: reason.to_owned(),
     }
 }

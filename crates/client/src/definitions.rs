@@ -50,12 +50,18 @@ pub struct WriterSchema {
 
 /// What consumers and readers need of the registry.
 ///
-/// Guarantees: a definition is never older than the sequence that [`changes`](Self::changes) shows;
+/// Guarantees: a definition is never older than the sequence that [`changes`](Self::changes) shows, but for
+/// [`known_group`](Self::known_group);
 /// a schema never changes once it is known, and stays registered for as long as the group is there.
 #[async_trait]
 pub trait Definitions: Debug + Send + Sync {
     /// The group, or [`Error::NotFound`](crate::Error::NotFound) with what there is instead.
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>>;
+
+    /// The group for who writes rows: as it was said last while the registry does not answer.
+    async fn known_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        self.group(id).await
+    }
 
     /// Every group, in any state.
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>>;

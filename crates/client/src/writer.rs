@@ -49,7 +49,7 @@ impl Writer {
         now: EventTime,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
+        let definition = self.definitions.known_group(id).await?;
         self.topic
             .insert(&definition, batches, now, on_progress)
             .await
@@ -62,7 +62,7 @@ impl Writer {
         keys: Vec<RecordBatch>,
         at: EventTime,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
+        let definition = self.definitions.known_group(id).await?;
         self.topic.delete(&definition, keys, at).await
     }
 }

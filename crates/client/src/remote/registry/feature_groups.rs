@@ -13,14 +13,12 @@ use twinfold_wire::rest::{
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
 use crate::definitions::{deleted_meanwhile, not_ready};
+use crate::known::PATIENCE;
 use crate::remote::preconditions::tied;
 use crate::{
     Definitions as _, Deletion, Error, Expected, FeatureGroups, GroupDefinition, Result,
     WriterSchema,
 };
-
-/// For a question that has an older answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl FeatureGroups for RemoteRegistry {
@@ -42,7 +40,7 @@ impl FeatureGroups for RemoteRegistry {
                 self.known.compare(id, Some(&found));
                 Ok(Arc::new(found))
             }
-            Err(error) if error.retry() => self.group(id).await,
+            Err(error) if error.retry() => self.known_group(id).await,
             Err(error) => {
                 if matches!(error, Error::NotFound { .. }) {
                     self.known.compare(id, None);

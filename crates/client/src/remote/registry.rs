@@ -12,9 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_model::{FeatureGroup, FeatureGroupId, QuarantinedRecord, SchemaId};
-use twinfold_wire::rest::{
-    GroupRecordBody, NewestChangeBody, PinnedCommitsBody, QuarantinedRecordBody, SchemaBody,
-};
+use twinfold_wire::rest::{GroupRecordBody, NewestChangeBody, PinnedCommitsBody, SchemaBody};
 
 use super::http::Service;
 use super::path;
@@ -170,7 +168,7 @@ impl Definitions for RemoteRegistry {
 
     async fn quarantine(&self, records: Vec<QuarantinedRecord>) -> Result<()> {
         for report in quarantine::reports(&records) {
-            let bodies: Vec<_> = report.iter().map(QuarantinedRecordBody::from).collect();
+            let bodies: Vec<_> = report.iter().map(quarantine::reported).collect();
             self.registry.post("/quarantine", &bodies).await?;
         }
         Ok(())

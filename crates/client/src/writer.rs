@@ -1,15 +1,16 @@
+mod check;
+
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use twinfold_model::{
-    EventTime, FeatureGroup, FeatureGroupId, Operation, PartitionId, ResourceState,
-};
+use twinfold_model::{EventTime, FeatureGroupId, Operation, PartitionId, ResourceState};
 use twinfold_store_topic::{Append, Appended, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
+use self::check::{Checked, Slice, check};
 use crate::definitions::not_ready;
 use crate::progress::append_failed;
 use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
@@ -110,8 +111,8 @@ impl TopicWriter {
 
     async fn append(
         &self,
-        definition: &GroupDefinition,
-        batches: Vec<RecordBatch>,
+        definition: &Arc<GroupDefinition>,
+        checked: Vec<Checked>,
         headers: Headers,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
@@ -129,9 +130,9 @@ impl TopicWriter {
             Ok::<(), Error>(())
         };
         let mut appending = FuturesOrdered::new();
-        for slice in batches.iter().flat_map(slices) {
+        for slice in checked.iter().flat_map(Checked::slices) {
             let encoding = tokio::task::spawn_blocking(move || {
-                let appends = encoder.encode(&slice);
+                let appends = encoder.encode(slice);
                 (encoder, appends)
             });
             tokio::pin!(encoding);
@@ -165,33 +166,8 @@ fn check_writable(definition: &GroupDefinition) -> Result<()> {
     Ok(())
 }
 
-/// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the
-/// threads that wait for I/O: a large dataframe takes seconds.
-async fn check(
-    definition: &Arc<GroupDefinition>,
-    batches: Vec<RecordBatch>,
-    coerce: fn(&RecordBatch, &FeatureGroup, u64) -> twinfold_model::Result<RecordBatch>,
-) -> Result<Vec<RecordBatch>> {
-    let definition = Arc::clone(definition);
-    let checking = tokio::task::spawn_blocking(move || {
-        let mut first_row = 0;
-        let mut checked = Vec::with_capacity(batches.len());
-        for batch in batches {
-            checked.push(coerce(&batch, &definition.group, first_row)?);
-            first_row += batch.num_rows() as u64;
-        }
-        Ok(checked)
-    });
-    checking.await.map_err(thread_failed)?
-}
-
 fn thread_failed(error: tokio::task::JoinError) -> Error {
     Error::Internal(format!("a thread of an insert ended early: {error}"))
-}
-
-fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
-    let firsts = (0..batch.num_rows()).step_by(SLICE_ROWS_MAX);
-    firsts.map(|first| batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first)))
 }
 
 /// Turns slices of rows into blocks per partition.
@@ -199,27 +175,30 @@ struct SliceEncoder {
     keys: KeyEncoder,
     encoder: Encoder,
     headers: Headers,
-    partitions: u32,
+    definition: Arc<GroupDefinition>,
 }
 
 impl SliceEncoder {
-    fn new(definition: &GroupDefinition, headers: Headers) -> Result<Self> {
+    fn new(definition: &Arc<GroupDefinition>, headers: Headers) -> Result<Self> {
         let group = &definition.group;
         Ok(Self {
             keys: KeyEncoder::new(group),
             encoder: Encoder::new(group, definition.schema).map_err(encoding_failed)?,
             headers,
-            partitions: group.partitions(),
+            definition: Arc::clone(definition),
         })
     }
 
-    fn encode(&mut self, slice: &RecordBatch) -> Result<Vec<Append>> {
-        let keys = self.keys.encode(slice).map_err(encoding_failed)?;
-        let rows = self.encoder.encode(slice).map_err(encoding_failed)?;
-        let mut blocks = Blocks::new(self.partitions, slice.num_rows(), &self.headers);
+    fn encode(&mut self, slice: Slice) -> Result<Vec<Append>> {
+        let group = &self.definition.group;
+        let slice = slice.canonical(group).map_err(encoding_failed)?;
+        let keys = self.keys.encode(&slice).map_err(encoding_failed)?;
+        let rows = self.encoder.encode(&slice).map_err(encoding_failed)?;
+        let partitions = group.partitions();
+        let mut blocks = Blocks::new(partitions, slice.num_rows(), &self.headers);
         for index in 0..rows.len() {
             let key = keys.key(index);
-            let partition = row::partition(&key, self.partitions);
+            let partition = row::partition(&key, partitions);
             let value = rows.row(index);
             blocks.push(partition, NewRecord { key, value });
         }

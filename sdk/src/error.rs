@@ -94,6 +94,7 @@ fn exception(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             fields.set_item("group", group)?;
             "NotReadyError"
         }
+        Error::Busy { .. } => "BusyError",
         Error::Timeout { .. } => "WaitTimeoutError",
         Error::Quarantined { group, records } => {
             let rows: Vec<QuarantinedRow> = records.into_iter().map(Into::into).collect();

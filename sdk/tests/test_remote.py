@@ -2,15 +2,18 @@
 
 import socket
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import twinfold
 from services import BINARY, END_S, Server
-from twinfold import Feature
+from twinfold import Feature, FeatureGroup
 from twinfold.exceptions import (
     ClosedError,
     NotAvailableError,
+    SchemaMismatchError,
     StoreError,
     TooLargeError,
 )
@@ -65,6 +68,33 @@ def test_a_server_that_is_gone_is_a_failure_to_try_again(folder):
     assert sorted(group.read()["city"]) == ["Oslo", "Rome"]
     store.close()
     assert second.stop() == 0
+
+
+@pytest.mark.parametrize("second", [{"id": [2], "level": [2]}, {"id": [2], "level": ["high"]}])
+def test_connections_that_insert_first_make_one_group(server, monkeypatch, second):
+    found_none, create = threading.Barrier(2), FeatureGroup._create
+
+    def create_at_the_same_time(group, rows):
+        found_none.wait(timeout=END_S)
+        return create(group, rows)
+
+    def insert(rows):
+        with twinfold.connect(server.url) as store:
+            group = store.get_or_create_feature_group("shared", primary_key="id")
+            try:
+                group.insert(rows, wait=True)
+            except SchemaMismatchError as error:
+                return error.feature
+
+    monkeypatch.setattr(FeatureGroup, "_create", create_at_the_same_time)
+    first = {"id": [1], "level": [1]}
+    with ThreadPoolExecutor() as pool:
+        refused = [name for name in pool.map(insert, [first, second]) if name is not None]
+    with twinfold.connect(server.url) as store:
+        ids = store.get_feature_group("shared").read()["id"]
+    # Of two whose features differ, whoever came first decides what they are.
+    of_one_type = second["level"] == [2]
+    assert (refused, len(ids)) == (([], 2) if of_one_type else (["level"], 1))
 
 
 def test_what_is_too_large_is_refused_with_its_size(folder):

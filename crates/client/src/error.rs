@@ -47,6 +47,9 @@ pub enum Error {
     },
     #[error("feature group `{group}` is not ready: {reason}")]
     NotReady { group: String, reason: String },
+    /// As much is under way as is allowed; the reason says of what.
+    #[error("{reason}: try again later")]
+    Busy { reason: String },
     #[error("{action} did not finish within {seconds} s: {state}")]
     Timeout {
         action: Cow<'static, str>,
@@ -125,6 +128,7 @@ impl Error {
             | Self::Quarantined { .. }
             | Self::MissingRow { .. }
             | Self::TooLarge { .. }
+            | Self::Busy { .. }
             | Self::Locked { .. }
             | Self::NewerFormat { .. }
             | Self::Closed => Fault::Caller,
@@ -138,7 +142,7 @@ impl Error {
     /// Whether the same call may succeed later without a change by the caller.
     pub fn retry(&self) -> bool {
         match self {
-            Self::NotReady { .. } | Self::Timeout { .. } => true,
+            Self::NotReady { .. } | Self::Busy { .. } | Self::Timeout { .. } => true,
             Self::Dependency { retry, .. } => *retry,
             _ => false,
         }

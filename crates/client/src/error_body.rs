@@ -45,6 +45,9 @@ impl From<&Error> for ErrorDetailsBody {
                 group: text(group),
                 reason: text(reason),
             },
+            Error::Busy { reason } => Self::Busy {
+                reason: text(reason),
+            },
             Error::Timeout {
                 action,
                 seconds,
@@ -139,6 +142,7 @@ impl TryFrom<ErrorDetailsBody> for Error {
                 wanted,
             },
             Body::NotReady { group, reason } => Self::NotReady { group, reason },
+            Body::Busy { reason } => Self::Busy { reason },
             Body::Timeout {
                 action,
                 seconds,
@@ -270,6 +274,9 @@ mod tests {
             Error::NotReady {
                 group: text("default.weather_2"),
                 reason: text("it is being deleted"),
+            },
+            Error::Busy {
+                reason: text("2 queries run already"),
             },
             Error::Timeout {
                 action: "waiting for the stores".into(),

@@ -1,12 +1,18 @@
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use tracing::warn;
 use twinfold_model::{FeatureGroupId, SchemaId};
 
-use crate::{GroupDefinition, Result, WriterSchema};
+use crate::{Error, GroupDefinition, Result, WriterSchema};
+
+/// For a question that has an older answer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 type Schemas = HashMap<SchemaId, Arc<WriterSchema>>;
 
@@ -16,10 +22,25 @@ pub struct KnownDefinitions {
     groups: ArcSwapOption<KnownGroups>,
     /// One reads for all: what began to be read later is newer.
     reading: tokio::sync::Mutex<()>,
+    failures: Mutex<Failures>,
     /// How often groups were forgotten: one that was read before that is not known.
     forgotten: AtomicU64,
     /// By topic. What is registered stays so and never changes.
     schemas: Mutex<HashMap<String, Schemas>>,
+}
+
+/// How often groups could not be read, and why not the last time, if they were not read since.
+#[derive(Debug, Default)]
+struct Failures {
+    count: u64,
+    last: Option<Failure>,
+}
+
+/// A failure that may pass, for all who waited for the one that read.
+#[derive(Debug, Clone)]
+struct Failure {
+    what: Cow<'static, str>,
+    reason: String,
 }
 
 /// All groups as they were at one point of the change feed.
@@ -33,7 +54,8 @@ pub struct KnownGroups {
 
 impl KnownDefinitions {
     /// The groups at `sequence` of the feed; `read` asks for them when they are not known. Take the sequence
-    /// before: a change that comes while they are read makes the next call read again.
+    /// before: a change that comes while they are read makes the next call read again. Those who wait for one
+    /// that reads fail with it: a registry that is silent is not asked by one after the other.
     pub async fn groups<F>(&self, sequence: u64, read: F) -> Result<Arc<KnownGroups>>
     where
         F: Future<Output = Result<Vec<GroupDefinition>>> + Send,
@@ -41,12 +63,17 @@ impl KnownDefinitions {
         if let Ok(known) = self.known_at(sequence) {
             return Ok(known);
         }
+        let failures = self.failures().count;
         let _reading = self.reading.lock().await;
         let forgotten = match self.known_at(sequence) {
             Ok(known) => return Ok(known),
             Err(forgotten) => forgotten,
         };
-        let by_id = read.await?.into_iter().map(|definition| {
+        if let Some(failure) = self.failure_since(failures) {
+            return Err(failure.into());
+        }
+        let listed = read.await.inspect_err(|error| self.note_failure(error))?;
+        let by_id = listed.into_iter().map(|definition| {
             let id = definition.group.id().clone();
             (id, Arc::new(definition))
         });
@@ -57,7 +84,71 @@ impl KnownDefinitions {
         });
         self.forget_schemas_beside(&known);
         self.groups.store(Some(Arc::clone(&known)));
+        self.failures().last = None;
         Ok(known)
+    }
+
+    /// The same for who may act on older groups: these are given when newer ones cannot be read now.
+    pub async fn groups_or_older<F>(&self, sequence: u64, read: F) -> Result<Arc<KnownGroups>>
+    where
+        F: Future<Output = Result<Vec<GroupDefinition>>> + Send,
+    {
+        self.groups_or_older_within(PATIENCE, sequence, read).await
+    }
+
+    async fn groups_or_older_within<F>(
+        &self,
+        patience: Duration,
+        sequence: u64,
+        read: F,
+    ) -> Result<Arc<KnownGroups>>
+    where
+        F: Future<Output = Result<Vec<GroupDefinition>>> + Send,
+    {
+        let Some(older) = self.groups.load_full() else {
+            return self.groups(sequence, read).await;
+        };
+        let failures = self.failures().count;
+        match tokio::time::timeout(patience, self.groups(sequence, read)).await {
+            Ok(Err(error)) if error.retry() => Ok(older),
+            Ok(answer) => answer,
+            Err(_) => {
+                if self.failures().count == failures {
+                    let reason = format!("no answer within {} s", patience.as_secs());
+                    self.note_failure(&Error::dependency("registry", true, reason));
+                }
+                Ok(older)
+            }
+        }
+    }
+
+    /// Tells of a failure once, however many wait for it.
+    fn note_failure(&self, error: &Error) {
+        let Error::Dependency {
+            what,
+            retry: true,
+            source,
+        } = error
+        else {
+            return;
+        };
+        warn!(%error, "feature groups cannot be read");
+        let mut failures = self.failures();
+        failures.count += 1;
+        failures.last = Some(Failure {
+            what: what.clone(),
+            reason: source.to_string(),
+        });
+    }
+
+    /// Why groups could not be read, if that was since there were so many failures.
+    fn failure_since(&self, count: u64) -> Option<Failure> {
+        let failures = self.failures();
+        failures.last.clone().filter(|_| failures.count != count)
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known at `sequence`, or how often groups were forgotten until now.
@@ -113,6 +204,12 @@ impl KnownDefinitions {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::dependency(failure.what, true, failure.reason)
+    }
+}
+
 impl KnownGroups {
     pub fn get(&self, id: &FeatureGroupId) -> Option<Arc<GroupDefinition>> {
         self.by_id.get(id).cloned()
@@ -132,128 +229,4 @@ impl KnownGroups {
 }
 
 #[cfg(test)]
-mod tests {
-    use twinfold_model::ResourceState;
-    use twinfold_testkit::weather_group;
-
-    use super::*;
-
-    fn definition(life: u32) -> GroupDefinition {
-        let group = weather_group();
-        GroupDefinition {
-            resource: group.id().resource_name(life),
-            group,
-            state: ResourceState::Active,
-            schema: SchemaId(1),
-        }
-    }
-
-    fn schema(id: u32) -> WriterSchema {
-        WriterSchema {
-            id: SchemaId(id),
-            avro_json: "\"int\"".to_owned(),
-        }
-    }
-
-    /// What is known at a sequence, and whether it was read for that.
-    async fn at(
-        known: &KnownDefinitions,
-        sequence: u64,
-        groups: Vec<GroupDefinition>,
-    ) -> (Vec<Arc<GroupDefinition>>, bool) {
-        let mut is_read = false;
-        let read = async {
-            is_read = true;
-            Ok(groups)
-        };
-        let found = known.groups(sequence, read).await.expect("readable");
-        (found.ordered(), is_read)
-    }
-
-    #[tokio::test]
-    async fn groups_are_read_once_for_each_sequence() {
-        let known = KnownDefinitions::default();
-        let (first, is_read) = at(&known, 1, vec![definition(1)]).await;
-        assert!(is_read);
-        let (again, is_read) = at(&known, 1, Vec::new()).await;
-        assert!(!is_read);
-        assert_eq!(again, first);
-        let (moved, is_read) = at(&known, 2, Vec::new()).await;
-        assert!(is_read && moved.is_empty());
-        known.forget_groups();
-        let (_, is_read) = at(&known, 2, Vec::new()).await;
-        assert!(is_read);
-    }
-
-    #[tokio::test]
-    async fn groups_are_read_again_when_one_is_another() {
-        let known = KnownDefinitions::default();
-        let (old, new) = (definition(1), definition(2));
-        let id = old.group.id();
-        known.compare(id, Some(&old));
-        at(&known, 1, vec![old.clone()]).await;
-        known.compare(id, Some(&old));
-        let (_, is_read) = at(&known, 1, Vec::new()).await;
-        assert!(!is_read);
-        for found in [Some(&new), None] {
-            known.compare(id, found);
-            let (_, is_read) = at(&known, 1, vec![old.clone()]).await;
-            assert!(is_read, "{found:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn groups_are_no_older_than_a_schema_that_was_asked_for() {
-        let known = KnownDefinitions::default();
-        let (one, resource) = (vec![definition(1)], definition(1).resource);
-        at(&known, 1, one.clone()).await;
-        known.remember_schema(&resource, schema(1));
-        let (_, is_read) = at(&known, 1, one.clone()).await;
-        assert!(!is_read, "it is the group's own");
-        known.remember_schema(&resource, schema(2));
-        let (_, is_read) = at(&known, 1, one).await;
-        assert!(is_read);
-    }
-
-    #[tokio::test]
-    async fn what_was_forgotten_while_it_was_read_is_read_again() {
-        let known = KnownDefinitions::default();
-        let read = async {
-            known.forget_groups();
-            Ok(vec![definition(1)])
-        };
-        known.groups(1, read).await.expect("readable");
-        let (_, is_read) = at(&known, 1, Vec::new()).await;
-        assert!(is_read);
-    }
-
-    #[tokio::test]
-    async fn a_failure_to_read_is_not_remembered() {
-        let known = KnownDefinitions::default();
-        let failing = async { Err(crate::Error::Closed) };
-        assert!(known.groups(1, failing).await.is_err());
-        let (_, is_read) = at(&known, 1, Vec::new()).await;
-        assert!(is_read);
-    }
-
-    #[tokio::test]
-    async fn schemas_go_with_their_group() {
-        let known = KnownDefinitions::default();
-        let resources = [1, 2].map(|life| definition(life).resource);
-        for resource in &resources {
-            known.remember_schema(resource, schema(1));
-        }
-        let remembered = || {
-            let found = resources
-                .each_ref()
-                .map(|name| known.schema(SchemaId(1), name));
-            found.map(|schema| schema.is_some())
-        };
-        assert_eq!(remembered(), [true, true]);
-        at(&known, 1, vec![definition(2)]).await;
-        assert_eq!(remembered(), [false, true]);
-        assert!(known.schema(SchemaId(2), &resources[1]).is_none());
-        at(&known, 2, Vec::new()).await;
-        assert_eq!(remembered(), [false, false]);
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub use platform::{
     Reading, Serving, ServingRequest, ServingSource, Spine, VectorOptions, VectorReader,
     check_passed, first_quarantined, newest_commits,
 };
-pub use progress::{OFFLINEFS, ONLINEFS, ends, topic_failed};
+pub use progress::{OFFLINEFS, ONLINEFS, append_failed, ends, topic_failed};
 pub use receipt::{Receipt, WaitTarget, new_ingestion_id};
 pub use statistics::no_statistics;
 pub use writer::{OnProgress, Writer};

@@ -104,6 +104,17 @@ pub trait Ingestion: Send + Sync {
         group: &FeatureGroupId,
         rows: Vec<RecordBatch>,
         on_progress: OnProgress<'_>,
+    ) -> Result<Receipt> {
+        self.insert_at(group, rows, None, on_progress).await
+    }
+
+    /// The same with rows that became true `at` (now when `None`), if the group has no event-time feature.
+    async fn insert_at(
+        &self,
+        group: &FeatureGroupId,
+        rows: Vec<RecordBatch>,
+        at: Option<EventTime>,
+        on_progress: OnProgress<'_>,
     ) -> Result<Receipt>;
 
     /// Hides every row of the keys with event time ≤ `at` (now when `None`), in both stores.

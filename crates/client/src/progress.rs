@@ -1,8 +1,9 @@
 //! How far the materializers have come, as the topic knows it.
 
-use twinfold_model::Positions;
+use twinfold_model::{Positions, ResourceState};
 use twinfold_store_topic::TopicStore;
 
+use crate::definitions::{deleted_meanwhile, not_ready};
 use crate::{Error, GroupDefinition, IngestProgress, Result};
 
 /// The names under which the materializers commit their progress.
@@ -43,5 +44,17 @@ pub fn topic_failed(error: twinfold_store_topic::Error) -> Error {
     match error {
         twinfold_store_topic::Error::Closed => Error::Closed,
         other => Error::dependency("topic", other.retry(), other),
+    }
+}
+
+/// A failure to append rows of a group: a topic that is not there is still to be made, or went with its group.
+pub fn append_failed(definition: &GroupDefinition, error: twinfold_store_topic::Error) -> Error {
+    let id = definition.group.id();
+    match (error, &definition.state) {
+        (twinfold_store_topic::Error::UnknownTopic { .. }, ResourceState::Active) => {
+            deleted_meanwhile(id)
+        }
+        (twinfold_store_topic::Error::UnknownTopic { .. }, state) => not_ready(id, state),
+        (other, _) => topic_failed(other),
     }
 }

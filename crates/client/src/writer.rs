@@ -1,16 +1,18 @@
+mod check;
+
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use twinfold_model::{
-    EventTime, FeatureGroup, FeatureGroupId, Operation, PartitionId, ResourceState,
-};
+use twinfold_model::{EventTime, FeatureGroupId, Operation, PartitionId, ResourceState};
 use twinfold_store_topic::{Append, Appended, NewRecord, TopicStore};
 use twinfold_wire::record::{self, Encoder, Headers};
 use twinfold_wire::row::{self, KeyEncoder};
 
-use crate::progress::topic_failed;
+use self::check::{Checked, Slice, check};
+use crate::definitions::not_ready;
+use crate::progress::append_failed;
 use crate::{Definitions, Error, GroupDefinition, Receipt, Result, new_ingestion_id};
 
 /// Hears how many rows of an insert are in the topic so far.
@@ -48,7 +50,7 @@ impl Writer {
         now: EventTime,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
+        let definition = self.definitions.known_group(id).await?;
         self.topic
             .insert(&definition, batches, now, on_progress)
             .await
@@ -61,7 +63,7 @@ impl Writer {
         keys: Vec<RecordBatch>,
         at: EventTime,
     ) -> Result<Receipt> {
-        let definition = self.definitions.group(id).await?;
+        let definition = self.definitions.known_group(id).await?;
         self.topic.delete(&definition, keys, at).await
     }
 }
@@ -109,8 +111,8 @@ impl TopicWriter {
 
     async fn append(
         &self,
-        definition: &GroupDefinition,
-        batches: Vec<RecordBatch>,
+        definition: &Arc<GroupDefinition>,
+        checked: Vec<Checked>,
         headers: Headers,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
@@ -119,84 +121,53 @@ impl TopicWriter {
         let mut encoder = SliceEncoder::new(definition, headers.clone())?;
         let ingestion_id = headers.ingestion_id.unwrap_or_default();
         let mut receipt = Receipt::new(group.id().clone(), topic.clone(), ingestion_id);
+        let failed = |error| append_failed(definition, error);
+        let mut note = |appended: twinfold_store_topic::Result<Vec<Appended>>| {
+            for block in &appended.map_err(failed)? {
+                receipt.note(block);
+            }
+            on_progress(receipt.rows);
+            Ok::<(), Error>(())
+        };
         let mut appending = FuturesOrdered::new();
-        for slice in batches.iter().flat_map(slices) {
+        for slice in checked.iter().flat_map(Checked::slices) {
             let encoding = tokio::task::spawn_blocking(move || {
-                let appends = encoder.encode(&slice);
+                let appends = encoder.encode(slice);
                 (encoder, appends)
             });
             tokio::pin!(encoding);
             let (encoder_back, appends) = loop {
                 tokio::select! {
                     encoded = &mut encoding => break encoded.map_err(thread_failed)?,
-                    Some(appended) = appending.next() => note(&mut receipt, appended, on_progress)?,
+                    Some(appended) = appending.next() => note(appended)?,
                 }
             };
             encoder = encoder_back;
             while appending.len() >= APPENDS_UNDER_WAY_MAX
                 && let Some(appended) = appending.next().await
             {
-                note(&mut receipt, appended, on_progress)?;
+                note(appended)?;
             }
             appending.push_back(self.topics.append(topic, appends?));
         }
         while let Some(appended) = appending.next().await {
-            note(&mut receipt, appended, on_progress)?;
+            note(appended)?;
         }
-        self.topics.sync(topic).await.map_err(topic_failed)?;
+        self.topics.sync(topic).await.map_err(failed)?;
         Ok(receipt)
     }
 }
 
-fn note(
-    receipt: &mut Receipt,
-    appended: twinfold_store_topic::Result<Vec<Appended>>,
-    on_progress: OnProgress<'_>,
-) -> Result<()> {
-    for block in &appended.map_err(topic_failed)? {
-        receipt.note(block);
-    }
-    on_progress(receipt.rows);
-    Ok(())
-}
-
 fn check_writable(definition: &GroupDefinition) -> Result<()> {
-    if definition.state != ResourceState::Deleting {
-        return Ok(());
+    if definition.state == ResourceState::Deleting {
+        return Err(not_ready(definition.group.id(), &definition.state));
     }
-    Err(Error::NotReady {
-        group: definition.group.id().to_string(),
-        reason: "it is being deleted".to_owned(),
-    })
-}
-
-/// Applies `coerce` to every batch, with row numbers that count through all of them. Apart from the
-/// threads that wait for I/O: a large dataframe takes seconds.
-async fn check(
-    definition: &Arc<GroupDefinition>,
-    batches: Vec<RecordBatch>,
-    coerce: fn(&RecordBatch, &FeatureGroup, u64) -> twinfold_model::Result<RecordBatch>,
-) -> Result<Vec<RecordBatch>> {
-    let definition = Arc::clone(definition);
-    let checking = tokio::task::spawn_blocking(move || {
-        let mut first_row = 0;
-        let mut checked = Vec::with_capacity(batches.len());
-        for batch in batches {
-            checked.push(coerce(&batch, &definition.group, first_row)?);
-            first_row += batch.num_rows() as u64;
-        }
-        Ok(checked)
-    });
-    checking.await.map_err(thread_failed)?
+    // One that is being made is told from one that evolves by its topic, which is not there yet.
+    Ok(())
 }
 
 fn thread_failed(error: tokio::task::JoinError) -> Error {
     Error::Internal(format!("a thread of an insert ended early: {error}"))
-}
-
-fn slices(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + '_ {
-    let firsts = (0..batch.num_rows()).step_by(SLICE_ROWS_MAX);
-    firsts.map(|first| batch.slice(first, SLICE_ROWS_MAX.min(batch.num_rows() - first)))
 }
 
 /// Turns slices of rows into blocks per partition.
@@ -204,27 +175,30 @@ struct SliceEncoder {
     keys: KeyEncoder,
     encoder: Encoder,
     headers: Headers,
-    partitions: u32,
+    definition: Arc<GroupDefinition>,
 }
 
 impl SliceEncoder {
-    fn new(definition: &GroupDefinition, headers: Headers) -> Result<Self> {
+    fn new(definition: &Arc<GroupDefinition>, headers: Headers) -> Result<Self> {
         let group = &definition.group;
         Ok(Self {
             keys: KeyEncoder::new(group),
             encoder: Encoder::new(group, definition.schema).map_err(encoding_failed)?,
             headers,
-            partitions: group.partitions(),
+            definition: Arc::clone(definition),
         })
     }
 
-    fn encode(&mut self, slice: &RecordBatch) -> Result<Vec<Append>> {
-        let keys = self.keys.encode(slice).map_err(encoding_failed)?;
-        let rows = self.encoder.encode(slice).map_err(encoding_failed)?;
-        let mut blocks = Blocks::new(self.partitions, slice.num_rows(), &self.headers);
+    fn encode(&mut self, slice: Slice) -> Result<Vec<Append>> {
+        let group = &self.definition.group;
+        let slice = slice.canonical(group).map_err(encoding_failed)?;
+        let keys = self.keys.encode(&slice).map_err(encoding_failed)?;
+        let rows = self.encoder.encode(&slice).map_err(encoding_failed)?;
+        let partitions = group.partitions();
+        let mut blocks = Blocks::new(partitions, slice.num_rows(), &self.headers);
         for index in 0..rows.len() {
             let key = keys.key(index);
-            let partition = row::partition(&key, self.partitions);
+            let partition = row::partition(&key, partitions);
             let value = rows.row(index);
             blocks.push(partition, NewRecord { key, value });
         }
@@ -286,5 +260,44 @@ impl<'a> Blocks<'a> {
             }
         }
         appends
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use twinfold_model::SchemaId;
+    use twinfold_testkit::{rows, temp_dir, weather_group};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rows_of_a_group_without_a_topic_are_told_why() {
+        let folder = temp_dir();
+        let url = format!("file://{}", folder.path().display());
+        let topics = twinfold_store_topic::open(&url).await.expect("a log");
+        let writer = TopicWriter { topics };
+        let failed = ResourceState::Failed {
+            reason: "the disk is full".to_owned(),
+        };
+        for (state, retry, said) in [
+            (ResourceState::Creating, true, "it is being created"),
+            (failed, true, "the disk is full"),
+            (ResourceState::Active, false, "it was deleted meanwhile"),
+        ] {
+            let group = weather_group();
+            let batches = vec![rows(&group, 1, 3)];
+            let definition = Arc::new(GroupDefinition {
+                resource: group.id().resource_name(1),
+                group,
+                state,
+                schema: SchemaId(1),
+            });
+            let now = EventTime::from_micros(0);
+            let inserted = writer.insert(&definition, batches, now, &|_| ()).await;
+            let error = inserted.expect_err("there is no topic");
+            assert_eq!(error.retry(), retry, "{error}");
+            assert_eq!(matches!(error, Error::NotReady { .. }), retry, "{error:?}");
+            assert!(error.to_string().ends_with(said), "{error}");
+        }
     }
 }

@@ -76,9 +76,10 @@ fn status(error: &Error) -> StatusCode {
         Error::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Error::Stale { .. } => StatusCode::PRECONDITION_FAILED,
         Error::Quarantined { .. } => StatusCode::UNPROCESSABLE_ENTITY,
-        Error::NotReady { .. } | Error::Closed | Error::Dependency { retry: true, .. } => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Error::NotReady { .. }
+        | Error::Busy { .. }
+        | Error::Closed
+        | Error::Dependency { retry: true, .. } => StatusCode::SERVICE_UNAVAILABLE,
         Error::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
         // The first two say that a platform cannot be opened, and this one is.
         Error::Locked { .. }
@@ -139,14 +140,14 @@ mod tests {
 
     #[test]
     fn what_may_be_tried_again_says_when() {
-        let busy = Failure::Refused {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "not_ready",
-            message: "try again later".to_owned(),
+        let busy = Error::Busy {
+            reason: "2 queries run already".to_owned(),
         };
-        assert_eq!(busy.into_response().headers()[RETRY_AFTER], "1");
-        let closed = Failure::from(Error::Closed).into_response();
-        assert_eq!(closed.headers()[RETRY_AFTER], "1");
+        for error in [busy, Error::Closed] {
+            let response = Failure::from(error).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[RETRY_AFTER], "1");
+        }
         let refused = Failure::Unreadable("no JSON".to_owned()).into_response();
         assert!(!refused.headers().contains_key(RETRY_AFTER));
     }

@@ -68,6 +68,7 @@ macro_rules! platform_stories {
             write_path:
                 rows_reach_both_stores_once,
                 late_rows_go_to_history_and_leave_the_newest_alone,
+                rows_without_a_time_are_as_old_as_their_callers_say,
                 a_restart_loses_and_doubles_nothing;
         );
     };

@@ -1,8 +1,10 @@
 use std::collections::HashSet;
 
-use twinfold_testkit::{bench_group, bench_rows};
+use twinfold_client::WaitTarget;
+use twinfold_model::{EventTime, Value};
+use twinfold_testkit::{BENCH_START_US, batch, bench_group, bench_rows, group};
 
-use crate::{Way, column_i64, history, insert_and_wait, latest};
+use crate::{WAIT_MAX, Way, column_i64, history, insert_and_wait, latest};
 
 pub async fn rows_reach_both_stores_once(way: Way) {
     let deployment = way.deployment().await;
@@ -40,6 +42,37 @@ pub async fn late_rows_go_to_history_and_leave_the_newest_alone(way: Way) {
 
     assert_eq!(sorted(&latest(platform, group.id()).await), sorted(&newest));
     assert_eq!(history(platform, &group, None).await.num_rows(), 200);
+}
+
+pub async fn rows_without_a_time_are_as_old_as_their_callers_say(way: Way) {
+    let deployment = way.deployment().await;
+    let platform = deployment.platform();
+    let features = [("id", "bigint"), ("level", "bigint")];
+    let group = group("levels", &features, &["id"], None);
+    platform
+        .create_feature_group(group.clone())
+        .await
+        .expect("create");
+
+    let insert = async |level: i64, at_us: i64| {
+        let rows = batch(&group, &[vec![Value::BigInt(7), Value::BigInt(level)]]);
+        let at = EventTime::from_micros(at_us);
+        let inserted = platform.insert_at(group.id(), vec![rows], Some(at), &|_| ());
+        inserted.await.expect("insert")
+    };
+    insert(1, BENCH_START_US + 1).await;
+    // Of the same key, and so of the same partition: the wait for it is a wait for both.
+    let last = insert(2, BENCH_START_US).await;
+    let both = WaitTarget {
+        online: true,
+        offline: true,
+    };
+    platform.wait(&last, both, WAIT_MAX).await.expect("wait");
+
+    let newest = latest(platform, group.id()).await;
+    assert_eq!(column_i64(&newest, "level"), [1]);
+    let history = history(platform, &group, None).await;
+    assert_eq!(column_i64(&history, "level"), [1, 2]);
 }
 
 pub async fn a_restart_loses_and_doubles_nothing(way: Way) {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyExistsError",
+    "BusyError",
     "ClosedError",
     "ForkError",
     "InUseError",
@@ -133,6 +134,10 @@ class NotReadyError(TwinfoldError):
     def __init__(self, message: str, *, group: str) -> None:
         super().__init__(message)
         self.group = group
+
+
+class BusyError(TwinfoldError):
+    """As much of its kind is under way as is allowed at a time; try again later."""
 
 
 class WaitTimeoutError(TwinfoldError, TimeoutError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from twinfold.dataframes import DataFrameType, Rows, from_rows, settled, to_rows, to_text
-from twinfold.exceptions import InvalidDefinitionError, NotFoundError
+from twinfold.exceptions import AlreadyExistsError, InvalidDefinitionError, NotFoundError
 from twinfold.feature import Feature, Filter, names_of
 from twinfold.group_definition import check_first_rows, refuse_another
 from twinfold.group_history import GroupHistory
@@ -120,8 +120,7 @@ class FeatureGroup(GroupHistory):
         if not self._adopt():
             batches = to_rows(rows)
             with self._store._creating:
-                if not self._adopt():
-                    self._create(batches)
+                if not self._adopt() and self._create(batches):
                     return batches
         return to_rows(rows, self._arrow_schema)
 
@@ -133,14 +132,24 @@ class FeatureGroup(GroupHistory):
         except NotFoundError:
             return False
         refuse_another(found, self._pending)
+        if found["state"] != "active":
+            # It is being made: adding nothing waits until its topic and tables are there.
+            found = self._store._platform.append_features(self.name, self.version, [])
         self._definition = found
         return True
 
-    def _create(self, rows: _core.Rows) -> None:
+    def _create(self, rows: _core.Rows) -> bool:
+        """Whether it was made here; a group that another process made first is adopted."""
         assert self._pending is not None
         spec: _shapes.GroupSpecDict = {**self._pending, "features": rows.features()}
         check_first_rows(rows, spec)
-        self._definition = self._store._platform.create_feature_group(spec)
+        try:
+            self._definition = self._store._platform.create_feature_group(spec)
+        except AlreadyExistsError:
+            if not self._adopt():
+                raise
+            return False
+        return True
 
     def _arrow_schema(self) -> pa.Schema | None:
         if self._definition is None:

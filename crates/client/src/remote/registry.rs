@@ -12,9 +12,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use twinfold_model::{FeatureGroup, FeatureGroupId, QuarantinedRecord, SchemaId};
-use twinfold_wire::rest::{
-    GroupRecordBody, NewestChangeBody, PinnedCommitsBody, QuarantinedRecordBody, SchemaBody,
-};
+use twinfold_wire::rest::{GroupRecordBody, NewestChangeBody, PinnedCommitsBody, SchemaBody};
 
 use super::http::Service;
 use super::path;
@@ -104,24 +102,41 @@ impl RemoteRegistry {
 
     async fn known_groups(&self) -> Result<Arc<KnownGroups>> {
         let sequence = *self.newest.borrow();
-        let read = async {
-            let listed: Vec<serde_json::Value> =
-                self.registry.list(path::FEATURE_GROUPS, &[]).await?;
-            Ok(understood(listed))
-        };
-        self.known.groups(sequence, read).await
+        self.known.groups(sequence, self.listed_groups()).await
+    }
+
+    async fn listed_groups(&self) -> Result<Vec<GroupDefinition>> {
+        let listed: Vec<serde_json::Value> = self.registry.list(path::FEATURE_GROUPS, &[]).await?;
+        Ok(understood(listed))
+    }
+
+    /// One group among those known, or what the registry says of it.
+    async fn among(
+        &self,
+        known: &KnownGroups,
+        id: &FeatureGroupId,
+    ) -> Result<Arc<GroupDefinition>> {
+        if let Some(definition) = known.get(id) {
+            return Ok(definition);
+        }
+        // The registry knows best how to say what there is instead.
+        let body: GroupRecordBody = self.registry.get(&path::group(id, "")).await?;
+        Ok(Arc::new(definition(body)?))
     }
 }
 
 #[async_trait]
 impl Definitions for RemoteRegistry {
     async fn group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
-        if let Some(definition) = self.known_groups().await?.get(id) {
-            return Ok(definition);
-        }
-        // The registry knows best how to say what there is instead.
-        let body: GroupRecordBody = self.registry.get(&path::group(id, "")).await?;
-        Ok(Arc::new(definition(body)?))
+        let known = self.known_groups().await?;
+        self.among(&known, id).await
+    }
+
+    async fn known_group(&self, id: &FeatureGroupId) -> Result<Arc<GroupDefinition>> {
+        let sequence = *self.newest.borrow();
+        let known = self.known.groups_or_older(sequence, self.listed_groups());
+        let known = known.await?;
+        self.among(&known, id).await
     }
 
     async fn groups(&self) -> Result<Vec<Arc<GroupDefinition>>> {
@@ -153,7 +168,7 @@ impl Definitions for RemoteRegistry {
 
     async fn quarantine(&self, records: &[QuarantinedRecord]) -> Result<()> {
         for report in quarantine::reports(records) {
-            let bodies: Vec<_> = report.iter().map(QuarantinedRecordBody::from).collect();
+            let bodies: Vec<_> = report.iter().map(quarantine::reported).collect();
             self.registry.post("/quarantine", &bodies).await?;
         }
         Ok(())

@@ -46,6 +46,9 @@ pub enum ErrorDetailsBody {
         group: String,
         reason: String,
     },
+    Busy {
+        reason: String,
+    },
     Timeout {
         action: String,
         seconds: Exact<f64>,
@@ -158,6 +161,7 @@ impl ErrorDetailsBody {
             Self::InUse { .. } => "in_use",
             Self::Stale { .. } => "stale",
             Self::NotReady { .. } => "not_ready",
+            Self::Busy { .. } => "busy",
             Self::Timeout { .. } => "timeout",
             Self::Quarantined { .. } => "quarantined",
             Self::MissingRow { .. } => "missing_row",

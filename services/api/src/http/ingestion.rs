@@ -22,6 +22,7 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
             &group_path("/rows"),
             insert,
             Operation::new("Insert rows")
+                .query::<Insertion>()
                 .asks_rows()
                 .answers::<ReceiptBody>(),
         )
@@ -59,11 +60,25 @@ pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {
         )
 }
 
-async fn insert(State(api): State<Api>, path: GroupPath, body: Body) -> Answer<ReceiptBody> {
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Insertion {
+    /// Event time of rows of a group that has no feature for it, in microseconds since 1970; now when absent.
+    at_us: Option<i64>,
+}
+
+async fn insert(
+    State(api): State<Api>,
+    path: GroupPath,
+    extract::Query(insertion): extract::Query<Insertion>,
+    body: Body,
+) -> Answer<ReceiptBody> {
     let id = group_id(path)?;
     let bytes_max = api.limits.rows_bytes_max.get();
     let rows = rows(body, bytes_max, api.rows_budget.room()).await?;
-    let receipt = api.platform.insert(&id, rows.batches, &|_| ()).await;
+    let at = insertion.at_us.map(EventTime::from_micros);
+    let inserting = api.platform.insert_at(&id, rows.batches, at, &|_| ());
+    let receipt = inserting.await;
     drop(rows.room);
     let receipt = receipt?;
     Ok(Json((&receipt).into()))

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use axum::http::StatusCode;
 use tokio::sync::Semaphore;
+use twinfold_client::Error;
 use twinfold_http_kit::Failure;
 
 use super::HttpLimits;
@@ -55,14 +55,12 @@ impl Room {
     }
 
     fn refused(&self) -> Failure {
-        Failure::Refused {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "not_ready",
-            message: format!(
-                "other requests hold as many rows as is allowed, {} bytes: try again later",
+        Failure::from(Error::Busy {
+            reason: format!(
+                "other requests hold as many rows as http.rows_in_flight_bytes_max allows, {} bytes",
                 self.bytes_max
             ),
-        }
+        })
     }
 }
 
@@ -95,12 +93,10 @@ mod tests {
         first.grow(10).expect("room");
         let mut second = budget.room();
         second.grow(5).expect("room");
-        let Err(Failure::Refused { status, code, .. }) = second.grow(1) else {
-            panic!("it was taken in");
-        };
-        assert_eq!(
-            (status, code),
-            (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
+        let refused = second.grow(1).expect_err("there is no room");
+        assert!(
+            matches!(refused, Failure::Platform(Error::Busy { .. })),
+            "{refused:?}"
         );
         drop(first);
         second.grow(20).expect("room");

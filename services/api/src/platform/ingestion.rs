@@ -18,16 +18,16 @@ const FAILURE_BYTES_MAX: usize = 16 << 20;
 
 #[async_trait]
 impl Ingestion for StorePlatform {
-    async fn insert(
+    async fn insert_at(
         &self,
         group: &FeatureGroupId,
         rows: Vec<RecordBatch>,
+        at: Option<EventTime>,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
         self.check_open()?;
-        self.writer
-            .insert(group, rows, self.now(), on_progress)
-            .await
+        let at = at.unwrap_or_else(|| self.now());
+        self.writer.insert(group, rows, at, on_progress).await
     }
 
     async fn delete(

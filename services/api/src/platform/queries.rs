@@ -32,11 +32,11 @@ impl Queries {
         let Ok(begun) = tokio::time::timeout(self.wait_max, free).await else {
             let reason = format!(
                 "{} queries run already, as many as training.queries_max allows, and none ended \
-                 within {} s: try again later",
+                 within {} s",
                 self.queries_max,
                 self.wait_max.as_secs_f64()
             );
-            return Err(Error::dependency("training", true, reason));
+            return Err(Error::Busy { reason });
         };
         Ok(begun.expect("the semaphore is never closed"))
     }
@@ -80,6 +80,7 @@ mod tests {
         let mut first = until_read(queries.begin().await.expect("free"), one_batch());
         let second = until_read(queries.begin().await.expect("free"), one_batch());
         let error = queries.begin().await.expect_err("two run");
+        assert!(matches!(error, Error::Busy { .. }), "{error:?}");
         assert!(error.retry(), "{error}");
         assert!(
             error.to_string().contains("training.queries_max"),

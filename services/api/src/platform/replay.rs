@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tracing::warn;
 use twinfold_client::{
-    ControlPlane, Error, GroupDefinition, Ingestion, Receipt, Result, new_ingestion_id,
-    topic_failed,
+    ControlPlane, Error, GroupDefinition, Ingestion, Receipt, Result, append_failed,
+    new_ingestion_id,
 };
 use twinfold_model::{FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_service_kit::TaskGroup;
@@ -94,9 +94,10 @@ impl StorePlatform {
             .map(|record| as_append(record, receipt.ingestion_id))
             .collect::<Result<Vec<_>>>()?;
         let appended = self.parts.topics.append(topic, appends).await;
-        let appended = appended.map_err(topic_failed)?;
+        let failed = |error| append_failed(definition, error);
+        let appended = appended.map_err(failed)?;
         let synced = self.parts.topics.sync(topic).await;
-        synced.map_err(topic_failed)?;
+        synced.map_err(failed)?;
         for block in appended {
             receipt.note(&block);
         }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
-use twinfold_model::{EventTime, FeatureGroupId};
-use twinfold_service_kit::{Clock, SystemClock};
+use twinfold_model::FeatureGroupId;
 
 use super::RemotePlatform;
 use crate::writer::TopicWriter;
@@ -11,7 +10,6 @@ use crate::{Catalog as _, Error, GroupDefinition, Result, topic_failed};
 #[derive(Debug)]
 pub(super) struct Direct {
     pub(super) writer: TopicWriter,
-    clock: Arc<dyn Clock>,
 }
 
 impl Direct {
@@ -21,13 +19,7 @@ impl Direct {
             writer: TopicWriter {
                 topics: topics.map_err(topic_failed)?,
             },
-            clock: Arc::new(SystemClock),
         })
-    }
-
-    /// The time of rows that bring none.
-    pub(super) fn now(&self) -> EventTime {
-        EventTime::from_micros(self.clock.now_us())
     }
 
     pub(super) async fn close(&self) -> Result<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use tracing::debug;
 use twinfold_model::{EventTime, FeatureGroupId, Position, QuarantinedRecord};
 use twinfold_service_kit::Deadline;
@@ -27,22 +27,21 @@ const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 impl Ingestion for RemotePlatform {
     /// In one request, because either all rows pass the check or none is taken in. `on_progress` hears
     /// of them when all are in the topic.
-    async fn insert(
+    async fn insert_at(
         &self,
         group: &FeatureGroupId,
         rows: Vec<RecordBatch>,
+        at: Option<EventTime>,
         on_progress: OnProgress<'_>,
     ) -> Result<Receipt> {
+        let at = at.unwrap_or_else(|| self.now());
         if let Some(direct) = &self.direct {
             let definition = self.writable(group).await?;
             let writer = &direct.writer;
-            return writer
-                .insert(&definition, rows, direct.now(), on_progress)
-                .await;
+            return writer.insert(&definition, rows, at, on_progress).await;
         }
         let path = path::group(group, "rows");
-        let request = self.service()?.long_request(Method::POST, &path);
-        let receipt = self.send_rows("an insert", request, rows).await?;
+        let receipt = self.send_rows("an insert", &path, at, rows).await?;
         on_progress(receipt.rows);
         Ok(receipt)
     }
@@ -53,18 +52,13 @@ impl Ingestion for RemotePlatform {
         keys: Vec<RecordBatch>,
         at: Option<EventTime>,
     ) -> Result<Receipt> {
+        let at = at.unwrap_or_else(|| self.now());
         if let Some(direct) = &self.direct {
             let definition = self.writable(group).await?;
-            let at = at.unwrap_or_else(|| direct.now());
             return direct.writer.delete(&definition, keys, at).await;
         }
         let path = path::group(group, "deletions");
-        let request = self.service()?.long_request(Method::POST, &path);
-        let request = match at {
-            None => request,
-            Some(at) => request.query(&[("at_us", at.micros())]),
-        };
-        self.send_rows("a delete", request, keys).await
+        self.send_rows("a delete", &path, at, keys).await
     }
 
     /// In several requests: proxies cut those that are silent for long. A platform that does not answer is
@@ -118,7 +112,8 @@ impl RemotePlatform {
     async fn send_rows(
         &self,
         what: &'static str,
-        request: RequestBuilder,
+        path: &str,
+        at: EventTime,
         batches: Vec<RecordBatch>,
     ) -> Result<Receipt> {
         // Rows without batches have no columns either.
@@ -132,6 +127,8 @@ impl RemotePlatform {
             bytes_max: self.limits.rows_bytes_max,
         };
         let service = self.service()?;
+        let request = service.long_request(Method::POST, path);
+        let request = request.query(&[("at_us", at.micros())]);
         let answer = arrow_stream::send(service, request, rows).await?;
         let body: ReceiptBody = service.body(answer).await?;
         Ok(body.try_into()?)
@@ -217,133 +214,4 @@ fn millis(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::task::JoinHandle;
-    use twinfold_wire::rest::{ErrorBody, LimitsBody, PlatformBody};
-
-    use super::*;
-
-    const BOTH: WaitTarget = WaitTarget {
-        online: true,
-        offline: true,
-    };
-
-    /// A platform that answers with these, one after the other; it breaks the connection where there is none.
-    async fn platform(answers: Vec<Option<(u16, String)>>) -> (RemotePlatform, JoinHandle<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("its address");
-        let limits = LimitsBody {
-            rows_bytes_max: 1,
-            entries_max: 1,
-            wait_ms_max: 1,
-        };
-        let root = PlatformBody {
-            project: "default".to_owned(),
-            partitions_default: 1,
-            limits,
-        };
-        let root = serde_json::to_string(&root).expect("serializable");
-        let serving = tokio::spawn(async move {
-            for answer in [vec![Some((200, root))], answers].concat() {
-                let (stream, _) = listener.accept().await.expect("asked");
-                if let Some((status, body)) = answer {
-                    serve_one(stream, status, &body).await;
-                }
-            }
-        });
-        let url = format!("http://{address}");
-        let platform = RemotePlatform::connect(&url).await.expect("it answers");
-        (platform, serving)
-    }
-
-    async fn serve_one(stream: TcpStream, status: u16, body: &str) {
-        let mut stream = BufReader::new(stream);
-        let (mut line, mut length) = (String::new(), 0);
-        while line != "\r\n" {
-            line.clear();
-            stream.read_line(&mut line).await.expect("a request");
-            let header = line.to_ascii_lowercase();
-            if let Some(found) = header.strip_prefix("content-length:") {
-                length = found.trim().parse().expect("a number");
-            }
-        }
-        let mut asked = vec![0; length];
-        stream.read_exact(&mut asked).await.expect("a body");
-        let length = body.len();
-        let head = format!(
-            "HTTP/1.1 {status} Said\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
-        );
-        let answer = [head.as_bytes(), body.as_bytes()].concat();
-        stream.write_all(&answer).await.expect("heard");
-        stream.shutdown().await.expect("heard");
-    }
-
-    fn said(status: u16, error: &Error) -> Option<(u16, String)> {
-        let body = serde_json::to_string(&ErrorBody::from(error)).expect("serializable");
-        Some((status, body))
-    }
-
-    fn behind(state: &str) -> Error {
-        Error::Timeout {
-            action: "waiting for the stores".into(),
-            seconds: 0.001,
-            state: state.to_owned(),
-        }
-    }
-
-    fn receipt() -> Receipt {
-        let group = FeatureGroupId::new("default", "weather", 1).expect("valid");
-        let resource = group.resource_name(1);
-        Receipt::new(group, resource, [7; 16])
-    }
-
-    #[tokio::test]
-    async fn a_wait_outlives_a_platform_that_restarts() {
-        let restarting = Some((503, "<html>no backend".to_owned()));
-        let answers = vec![
-            said(504, &behind("online is behind")),
-            None,
-            restarting,
-            Some((204, String::new())),
-        ];
-        let (platform, serving) = platform(answers).await;
-        let receipt = receipt();
-        let waited = platform.wait(&receipt, BOTH, Duration::from_secs(60));
-        waited.await.expect("it is back");
-        serving.await.expect("every answer was asked for");
-    }
-
-    #[tokio::test]
-    async fn what_will_not_pass_ends_a_wait() {
-        let gone = Error::NotFound {
-            what: "ingestion".into(),
-            name: "7".to_owned(),
-            hint: String::new(),
-        };
-        let (platform, serving) = platform(vec![None, said(404, &gone)]).await;
-        let receipt = receipt();
-        let waited = platform.wait(&receipt, BOTH, Duration::from_secs(60));
-        let error = waited.await.expect_err("gone");
-        assert!(matches!(error, Error::NotFound { .. }), "{error}");
-        serving.await.expect("every answer was asked for");
-    }
-
-    #[tokio::test]
-    async fn a_wait_that_is_over_says_what_was_heard_last() {
-        let (platform, serving) = platform(vec![said(504, &behind("online is behind"))]).await;
-        let receipt = receipt();
-        let waited = platform.wait(&receipt, BOTH, Duration::from_millis(700));
-        let error = waited.await.expect_err("over");
-        let Error::Timeout { seconds, state, .. } = error else {
-            panic!("{error}");
-        };
-        assert_eq!(seconds, 0.7);
-        assert!(
-            state.starts_with("online is behind, then platform: "),
-            "{state}"
-        );
-        serving.await.expect("every answer was asked for");
-    }
-}
+mod tests;

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
-use twinfold_model::Error as ModelError;
+use twinfold_model::{Error as ModelError, EventTime};
+use twinfold_service_kit::{Clock, SystemClock};
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
 use self::direct::Direct;
@@ -33,6 +34,7 @@ pub struct RemotePlatform {
     /// Those of the other end.
     limits: LimitsBody,
     connection: Arc<Connection>,
+    clock: Arc<dyn Clock>,
     /// Where rows go when they need not pass through the other end.
     direct: Option<Direct>,
 }
@@ -71,6 +73,7 @@ impl RemotePlatform {
                     service,
                     closed: AtomicBool::new(false),
                 }),
+                clock: Arc::new(SystemClock),
                 direct: None,
             })
         })
@@ -87,6 +90,11 @@ impl RemotePlatform {
                 ..platform
             })
         })
+    }
+
+    /// The time of rows and deletes that bring none: that of their caller, whichever api they reach.
+    fn now(&self) -> EventTime {
+        EventTime::from_micros(self.clock.now_us())
     }
 
     fn service(&self) -> Result<&Service> {

@@ -12,14 +12,13 @@ use twinfold_wire::rest::{
 };
 
 use super::{PAUSE, RemoteRegistry, WAIT, definition, path, writer_schema};
+use crate::definitions::{deleted_meanwhile, not_ready};
+use crate::known::PATIENCE;
 use crate::remote::preconditions::tied;
 use crate::{
     Definitions as _, Deletion, Error, Expected, FeatureGroups, GroupDefinition, Result,
     WriterSchema,
 };
-
-/// For a question that has an older answer.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 #[async_trait]
 impl FeatureGroups for RemoteRegistry {
@@ -41,7 +40,7 @@ impl FeatureGroups for RemoteRegistry {
                 self.known.compare(id, Some(&found));
                 Ok(Arc::new(found))
             }
-            Err(error) if error.retry() => self.group(id).await,
+            Err(error) if error.retry() => self.known_group(id).await,
             Err(error) => {
                 if matches!(error, Error::NotFound { .. }) {
                     self.known.compare(id, None);
@@ -134,11 +133,7 @@ impl RemoteRegistry {
                 ResourceState::Deleting => Look::Done(Err(not_ready(id, &found.state))),
                 state => Look::Again(state),
             },
-            _ => Look::Done(Err(Error::NotFound {
-                what: "feature group".into(),
-                name: id.to_string(),
-                hint: "; it was deleted meanwhile".to_owned(),
-            })),
+            _ => Look::Done(Err(deleted_meanwhile(id))),
         };
         self.look(id, wait, is_active).await?
     }
@@ -173,7 +168,7 @@ impl RemoteRegistry {
                 match asked {
                     Ok(()) => {}
                     Err(error) if error.retry() => {
-                        debug!(%id, %error, "the registry does not answer");
+                        debug!(feature_group = %id, %error, "the registry does not answer");
                         tokio::time::sleep(PAUSE).await;
                     }
                     Err(error) => return Err(error),
@@ -191,18 +186,5 @@ impl RemoteRegistry {
             Err(Error::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-}
-
-fn not_ready(id: &FeatureGroupId, state: &ResourceState) -> Error {
-    let reason: &str = match state {
-        ResourceState::Creating => "it is being created",
-        ResourceState::Active => "it is active",
-        ResourceState::Deleting => "it is being deleted",
-        ResourceState::Failed { reason } => reason,
-    };
-    Error::NotReady {
-        group: id.to_string(),
-        reason: reason.to_owned(),
     }
 }

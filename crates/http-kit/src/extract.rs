@@ -45,12 +45,14 @@ pub struct JsonRoom {
 }
 
 impl JsonRoom {
-    /// Has room for one body at least: what is never taken in must not be asked for again.
     pub fn within(limits: JsonLimits) -> Self {
-        let in_flight_bytes_max = limits.json_in_flight_bytes_max.max(limits.json_bytes_max);
+        let JsonLimits {
+            json_bytes_max: bytes_max,
+            json_in_flight_bytes_max: all_bytes_max,
+        } = limits;
         Self {
-            bytes_max: limits.json_bytes_max.get(),
-            budget: Budget::new("bodies in JSON", in_flight_bytes_max.get()),
+            bytes_max: bytes_max.get(),
+            budget: Budget::new("json_in_flight_bytes_max", all_bytes_max, bytes_max),
         }
     }
 
@@ -201,10 +203,7 @@ mod tests {
         let Err(Failure::Refused { status, code, .. }) = refused else {
             panic!("{refused:?}");
         };
-        assert_eq!(
-            (status, code),
-            (StatusCode::SERVICE_UNAVAILABLE, "not_ready")
-        );
+        assert_eq!((status, code), (StatusCode::SERVICE_UNAVAILABLE, "busy"));
         drop(slow);
         for _ in 0..3 {
             let read = json::<Vec<u32>>(Body::from("[1,2,3]"), &room).await;

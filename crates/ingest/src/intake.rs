@@ -167,7 +167,9 @@ impl<'a> Intake<'a> {
                 warn!(consumer = name, feature_group = %group, %error, "progress is not stored");
             }
             Some(Err(error)) => return Err(error.into()),
-            None => warn!(consumer = name, feature_group = %group, "progress is not stored before the end"),
+            None => {
+                warn!(consumer = name, feature_group = %group, "progress is not stored before the end")
+            }
         }
         Ok(())
     }

@@ -9,11 +9,9 @@ use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt, TryStreamExt};
 use tracing::error;
 use twinfold_client::{BatchStream, Error, Result};
-use twinfold_http_kit::Failure;
 use twinfold_http_kit::extract::collect;
+use twinfold_http_kit::{Failure, Room};
 use twinfold_wire::arrow_stream::{self, Decoder, Encoder};
-
-use super::rows_budget::Room;
 
 /// All rows of a body, with their columns.
 pub(super) struct Rows {
@@ -117,13 +115,12 @@ mod tests {
     use twinfold_testkit::{bench_rows, rows as some_rows, weather_group};
 
     use super::super::HttpLimits;
-    use super::super::rows_budget::RowsBudget;
     use super::*;
 
     const BYTES_MAX: usize = 64 << 20;
 
     fn room() -> Room {
-        RowsBudget::new(&HttpLimits::default()).room()
+        HttpLimits::default().rows().room()
     }
 
     fn some_stream(batches: Vec<Result<RecordBatch>>) -> BatchStream {

@@ -1,6 +1,7 @@
 use std::num::{NonZeroU64, NonZeroUsize};
 
 use serde::Deserialize;
+use twinfold_http_kit::Budget;
 use twinfold_http_kit::extract::JsonLimits;
 
 /// How much requests may bring or hold.
@@ -41,6 +42,11 @@ impl Default for HttpLimits {
 }
 
 impl HttpLimits {
+    pub(super) fn rows(&self) -> Budget {
+        let setting = "rows_in_flight_bytes_max";
+        Budget::new(setting, self.rows_in_flight_bytes_max, self.rows_bytes_max)
+    }
+
     pub(super) fn json(&self) -> JsonLimits {
         JsonLimits {
             json_bytes_max: self.json_bytes_max,

@@ -8,7 +8,6 @@ mod ingestion;
 mod limits;
 mod media_type;
 mod reading;
-mod rows_budget;
 mod serving;
 
 use std::sync::Arc;
@@ -19,13 +18,12 @@ use axum::{Extension, Json, Router, middleware};
 use serde_json::Value;
 use twinfold_client::Platform;
 use twinfold_http_kit::extract::{self, JsonRoom};
-use twinfold_http_kit::{Failure, Operation, Routes, no_such_method, no_such_route};
+use twinfold_http_kit::{Budget, Failure, Operation, Routes, no_such_method, no_such_route};
 use twinfold_model::FeatureGroupId;
 use twinfold_service_kit::metrics::count_requests;
 use twinfold_wire::rest::{LimitsBody, PlatformBody};
 
 pub use limits::HttpLimits;
-use rows_budget::RowsBudget;
 use serving::Readers;
 
 /// Everything lies below this path, apart from the routes of the services.
@@ -41,7 +39,7 @@ type Answer<T> = Result<Json<T>, Failure>;
 struct Served {
     platform: Arc<dyn Platform>,
     limits: HttpLimits,
-    rows_budget: RowsBudget,
+    rows_budget: Budget,
     json_room: JsonRoom,
     readers: Readers,
 }
@@ -56,7 +54,7 @@ pub fn router_with(platform: Arc<dyn Platform>, limits: HttpLimits) -> Router {
     let served = Served {
         platform,
         limits,
-        rows_budget: RowsBudget::new(&limits),
+        rows_budget: limits.rows(),
         json_room: json_room.clone(),
         readers: Readers::new(limits.vector_readers_max.get()),
     };

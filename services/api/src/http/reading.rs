@@ -8,14 +8,13 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use twinfold_client::{BatchStream, ReadRequest, Spine};
 use twinfold_http_kit::extract::{self, from_json, json};
-use twinfold_http_kit::{Failure, Operation, Paging, Routes, token};
+use twinfold_http_kit::{Failure, Operation, Paging, Room, Routes, token};
 use twinfold_model::{AsOf, Error as ModelError, EventTime};
 use twinfold_wire::arrow_stream::{REQUEST_KEY, without_request};
 use twinfold_wire::rest::{CommitBody, PageBody, ReadBody};
 
 use super::arrow_stream::{answer, rows};
 use super::media_type::MediaType;
-use super::rows_budget::Room;
 use super::{Answer, Api, GroupPath, group_id, group_path};
 
 pub(super) fn routes(routes: Routes<Api>) -> Routes<Api> {

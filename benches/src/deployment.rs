@@ -136,9 +136,17 @@ impl Deployment {
 
     /// Rows that onlinefs has committed.
     pub async fn passed(&self, resource: &str) -> u64 {
-        let progress = self.topics.progress(resource, "onlinefs").await;
-        let progress = progress.expect("progress");
-        progress.iter().map(|(_, next)| next.0).sum()
+        let asked = Instant::now();
+        loop {
+            match self.topics.progress(resource, "onlinefs").await {
+                Ok(progress) => return progress.iter().map(|(_, next)| next.0).sum(),
+                // Brokers that have just started do not have it yet.
+                Err(error) if error.retry() && asked.elapsed() < STALL_MAX => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(error) => panic!("no progress of {resource}: {error}"),
+            }
+        }
     }
 
     /// Waits until onlinefs has committed `rows` rows in all. Gives the rows per second from the first

@@ -86,6 +86,22 @@ impl Table {
         Self::prepare(session, format!("\"{keyspace}\".\"{name}\"")).await
     }
 
+    /// Opens the one table of a keyspace that is not [`TABLE`](super::TABLE).
+    pub async fn other(contact_points: &str, keyspace: &str) -> Self {
+        let session = connect(contact_points, 1).await;
+        let statement = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?";
+        let answer = session.query_unpaged(statement, (keyspace,)).await;
+        let answer = answer.expect("the tables of the keyspace");
+        let rows = answer.into_rows_result().expect("rows");
+        let names = rows.rows::<(String,)>().expect("names");
+        let names = names.map(|row| row.expect("a name").0);
+        let others: Vec<String> = names.filter(|name| name != super::TABLE).collect();
+        let [name] = &others[..] else {
+            panic!("wanted one table in {keyspace}, found {others:?}");
+        };
+        Self::prepare(session, format!("\"{keyspace}\".\"{name}\"")).await
+    }
+
     /// The same table through other connections.
     async fn again(&self, contact_points: &str, connections: usize) -> Self {
         let session = connect(contact_points, connections).await;
